@@ -1,0 +1,83 @@
+"""Blockmix: a Gaussian mixture of the last b days of a stream, at the cost of fitting one day.
+
+    from gmm_core import Feature, fit_block, window_mixture
+
+The names below are the public ones. Each is loaded when it is first used: importing this package
+costs next to nothing, and no part of it needs Airflow, Spark or MLflow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gmm_core.block import fit_block, join_shards
+    from gmm_core.codec import from_dict, to_dict
+    from gmm_core.em import FitResult, FitStatus, fit
+    from gmm_core.errors import BlockmixError, FitFailed, InvalidInput
+    from gmm_core.features import Feature, to_matrix
+    from gmm_core.invariants import block_laws, violations, window_laws
+    from gmm_core.mixture import Mixture
+    from gmm_core.model import DensityModel
+    from gmm_core.moments import Moments
+    from gmm_core.scoring import TailCurve
+    from gmm_core.summary import BlockSummary, FitReport
+    from gmm_core.window import memory_model, select_blocks, window_mixture
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BlockSummary",
+    "BlockmixError",
+    "DensityModel",
+    "Feature",
+    "FitFailed",
+    "FitReport",
+    "FitResult",
+    "FitStatus",
+    "InvalidInput",
+    "Mixture",
+    "Moments",
+    "TailCurve",
+    "block_laws",
+    "fit",
+    "fit_block",
+    "from_dict",
+    "join_shards",
+    "memory_model",
+    "select_blocks",
+    "to_dict",
+    "to_matrix",
+    "violations",
+    "window_laws",
+    "window_mixture",
+]
+
+_HOME = {
+    "block": ("fit_block", "join_shards"),
+    "codec": ("from_dict", "to_dict"),
+    "em": ("FitResult", "FitStatus", "fit"),
+    "errors": ("BlockmixError", "FitFailed", "InvalidInput"),
+    "features": ("Feature", "to_matrix"),
+    "invariants": ("block_laws", "violations", "window_laws"),
+    "mixture": ("Mixture",),
+    "model": ("DensityModel",),
+    "moments": ("Moments",),
+    "scoring": ("TailCurve",),
+    "summary": ("BlockSummary", "FitReport"),
+    "window": ("memory_model", "select_blocks", "window_mixture"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,124 @@
+"""Checked arrays: the one way that numbers enter a value of this package.
+
+Every value (mixture, moments, summary) holds read-only float64 arrays, so that it can be shared,
+hashed and compared by content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gmm_core.errors import InvalidInput
+
+__all__ = ["Array", "as_numbers", "as_rows", "as_weights", "content_hash", "frozen_array"]
+
+Array = NDArray[np.float64]
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def frozen_array(values: ArrayLike, name: str, shape: tuple[int | None, ...]) -> Array:
+    """A read-only float64 copy; raises `InvalidInput` for a wrong shape or not finite numbers.
+
+    Parameters
+    ----------
+    name : what the array is, for the message.
+    shape : the expected shape; `None` allows any length of that axis.
+    """
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name} is not an array of numbers", got=values) from None
+    fits = array.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        raise InvalidInput(f"{name} has the wrong shape", got=array.shape, bound=f"shape {wanted}")
+    if not np.isfinite(array).all():
+        raise InvalidInput(
+            f"{name} holds NaN or infinite values", got=array.tolist(), bound="finite numbers"
+        )
+    array += 0.0  # -0.0 becomes 0.0: equal values then have equal bytes and equal hashes
+    array.flags.writeable = False
+    return array
+
+
+def as_rows(X: ArrayLike, n_features: int | None = None) -> NDArray[Any]:
+    """`X` as an (n, d) float array, copied only when it is neither float32 nor float64.
+
+    Finite values only. Raises `InvalidInput` naming the first bad row and column.
+    """
+    rows = as_numbers(X, "rows")
+    rows = rows if rows.dtype in _FLOATS else rows.astype(np.float64)
+    if rows.ndim != 2:
+        raise InvalidInput(
+            "rows must be a two-dimensional array",
+            got=rows.shape,
+            bound="shape (rows, features)",
+            remedy="use X.reshape(-1, 1) for a single feature",
+        )
+    if n_features is not None and rows.shape[1] != n_features:
+        raise InvalidInput(
+            "rows have the wrong number of features", got=rows.shape[1], bound=str(n_features)
+        )
+    if not np.isfinite(rows).all():
+        bad = np.argwhere(~np.isfinite(rows))
+        row, column = bad[0].tolist()
+        raise InvalidInput(
+            f"rows hold {len(bad)} NaN or infinite values, the first in row {row}, column {column}",
+            got=float(rows[row, column]),
+            bound="finite numbers",
+            remedy="drop or repair these rows first",
+        )
+    return rows
+
+
+def as_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
+    """`values` as an array of real numbers of whatever type; raises `InvalidInput` for others.
+
+    Text and dates are refused, also where numpy could convert them.
+    """
+    try:
+        array = np.asarray(values)
+        array = array.astype(np.float64) if array.dtype.kind == "O" else array
+    except (TypeError, ValueError):
+        array = np.empty(0, dtype=np.str_)
+    if array.dtype.kind not in "biuf":
+        got = str(getattr(values, "dtype", type(values).__name__))
+        raise InvalidInput(f"{name} holds values that are not numbers", got=got, bound="numbers")
+    return array
+
+
+def as_weights(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
+    """Row weights as an (n,) array, `None` when all rows weigh one; raises `InvalidInput`."""
+    if sample_weight is None:
+        return None
+    weight = frozen_array(sample_weight, "sample_weight", (n_rows,))
+    if (weight < 0).any():
+        raise InvalidInput(
+            "sample_weight holds negative weights", got=float(weight.min()), bound="0 or more"
+        )
+    if n_rows and not weight.any():
+        raise InvalidInput(
+            "sample_weight is zero for every row",
+            bound="at least one positive weight",
+            remedy="leave it out",
+        )
+    return weight
+
+
+def content_hash(*parts: Any) -> str:
+    """SHA-256 over arrays (shape, bytes) and the text of everything else, as 64 hex digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            text, payload = f"array{part.shape}", np.ascontiguousarray(part, dtype="<f8").tobytes()
+        else:
+            text, payload = type(part).__name__, repr(part).encode()
+        digest.update(f"{text}:{len(payload)}:".encode() + payload)
+    return digest.hexdigest()

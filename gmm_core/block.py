@@ -1,0 +1,155 @@
+"""A block: from rows to block summary, and shards of a huge block to one summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gmm_core.arrays import Array, as_rows, content_hash
+from gmm_core.em import FitResult, fit
+from gmm_core.errors import FitFailed, InvalidInput
+from gmm_core.features import Feature
+from gmm_core.gaussian import CovarianceType
+from gmm_core.moments import Moments
+from gmm_core.reduction import reduce
+from gmm_core.summary import BlockSummary, FitReport, common_features, rows_share
+from gmm_core.window import pool_mixtures
+
+__all__ = ["fit_block", "join_shards"]
+
+
+def fit_block(
+    stream: str,
+    key: str,
+    features: Sequence[Feature],
+    X: ArrayLike,
+    *,
+    k: int,
+    covariance_type: CovarianceType = "full",
+    regularisation: float = 1e-3,
+    restarts: int = 3,
+    max_iterations: int = 200,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+    input_digest: str = "",
+    fit_fingerprint: str = "",
+) -> BlockSummary:
+    """Fit a block mixture and sum the block up.
+
+    Parameters
+    ----------
+    X : (n, d) rows in feature space (`to_matrix`).
+    regularisation : variance added to each feature, as a share of the feature's own variance in
+        this block. So the fit does not depend on units.
+
+    Raises
+    ------
+    InvalidInput : the rows or settings are wrong.
+    FitFailed : a feature is constant, or no start gave a usable mixture.
+    """
+    rows = as_rows(X, len(features))
+    if not len(rows):
+        raise InvalidInput(f"block {key} has no rows", got=0, bound="at least 1")
+    if not 0 <= regularisation < np.inf:
+        raise InvalidInput("regularisation", got=regularisation, bound="0 or more")
+    minimum, maximum = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+    _check_varies(key, features, minimum, maximum)
+    moments = Moments.of(rows)
+    added: Array = regularisation * np.diagonal(moments.covariance)
+    result = fit(
+        rows,
+        k,
+        covariance_type=covariance_type,
+        reg_covar=added,
+        tol=tolerance,
+        max_iter=max_iterations,
+        n_init=restarts,
+        seed=seed,
+    )
+    return BlockSummary(
+        stream=stream,
+        key=key,
+        features=tuple(features),
+        mixture=result.mixture,
+        moments=moments,
+        minimum=minimum,
+        maximum=maximum,
+        regularisation=added,
+        fit=_report(result),
+        input_digest=input_digest,
+        fit_fingerprint=fit_fingerprint,
+    )
+
+
+def join_shards(shards: Sequence[BlockSummary], k: int) -> BlockSummary:
+    """One summary of a block that was fitted in shards: pool, reduce to k, add the moments.
+
+    The block laws hold for the outcome as they do for each shard. The fit report says that it was
+    joined; its log-likelihood is that of each shard's rows under the shard's own mixture, averaged
+    by rows, since the rows are not here to be asked again. Raises `InvalidInput` for shards of
+    different blocks, settings or features.
+    """
+    common_features(shards)
+    for name in ("key", "fit_fingerprint"):
+        values = sorted({getattr(shard, name) for shard in shards})
+        if len(values) > 1:
+            raise InvalidInput(f"shards differ in {name}", got=values, bound="one value")
+    if len(shards) == 1 and shards[0].mixture.n_components == k:
+        return shards[0]
+    # The order in which shards arrive is chance: the outcome must not depend on it.
+    shards = sorted(shards, key=lambda shard: shard.digest)
+    first, share = shards[0], rows_share(shards)
+    regularisation: Array = share @ np.stack([shard.regularisation for shard in shards])
+    digests = sorted({shard.input_digest for shard in shards})
+    return BlockSummary(
+        stream=first.stream,
+        key=first.key,
+        features=first.features,
+        mixture=reduce(pool_mixtures(shards), k),
+        moments=sum((shard.moments for shard in shards), Moments.empty(len(first.features))),
+        minimum=np.min([shard.minimum for shard in shards], axis=0),
+        maximum=np.max([shard.maximum for shard in shards], axis=0),
+        regularisation=regularisation,
+        fit=_joined_report(shards, share),
+        input_digest=digests[0] if len(digests) == 1 else content_hash("shards", *digests),
+        fit_fingerprint=first.fit_fingerprint,
+    )
+
+
+def _check_varies(key: str, features: Sequence[Feature], minimum: Array, maximum: Array) -> None:
+    for feature, low, high in zip(features, minimum, maximum, strict=True):
+        if low == high:
+            raise FitFailed(
+                f"feature {feature.name!r} is constant in block {key}",
+                got=float(f"{feature.inverse(low):.12g}"),  # the way back rounds
+                bound="at least two different values",
+                remedy="look at the block's source, or take the feature out of the stream file",
+            )
+
+
+def _report(result: FitResult) -> FitReport:
+    return FitReport(
+        status=result.status.value,
+        converged=result.converged,
+        iterations=result.iterations,
+        log_likelihood=result.log_likelihood,
+        restarts=result.restarts,
+        reseeded=result.reseeded,
+        seconds=result.seconds,
+    )
+
+
+def _joined_report(shards: Sequence[BlockSummary], share: Array) -> FitReport:
+    fits = [shard.fit for shard in shards]
+    converged = sum(fit.converged for fit in fits)
+    return FitReport(
+        status=f"joined from {len(shards)} shards, {converged} of which converged",
+        converged=converged == len(shards),
+        iterations=max(fit.iterations for fit in fits),
+        log_likelihood=float(share @ np.array([fit.log_likelihood for fit in fits])),
+        restarts=max(fit.restarts for fit in fits),
+        reseeded=sum(fit.reseeded for fit in fits),
+        seconds=sum(fit.seconds for fit in fits),
+    )

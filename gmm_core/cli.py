@@ -1,0 +1,201 @@
+"""The command line: `blockmix land baskets 2017-03-14`, and so on for the other verbs.
+
+Exit status: 0 done, 2 wrong input, 3 refused by a gate, 4 a computation or service failed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gmm_core.config import load_settings
+from gmm_core.errors import BlockmixError, InvalidInput, InvalidStream, Refused
+from gmm_core.pipeline import verbs
+from gmm_core.pipeline.streams import MAX_K, MAX_WINDOW, Stream, load_stream, load_streams
+from gmm_core.pipeline.verbs import Outcome
+from gmm_core.pipeline.wiring import Installation, build_marts, open_services
+from gmm_core.tables import blocks_table, components_table, quarantine_table
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Keeps a Gaussian mixture model of the last b days of a data stream, every day.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+_out, _err = Console(), Console(stderr=True)
+
+StreamName = Annotated[str, typer.Argument(help="name of a declared stream", metavar="STREAM")]
+Key = Annotated[str, typer.Argument(help="block key, a UTC day: 2017-03-14", metavar="KEY")]
+K = Annotated[Optional[int], typer.Option("--k", min=1, max=MAX_K, help="components")]
+Window = Annotated[Optional[int], typer.Option(min=1, max=MAX_WINDOW, help="blocks in the window")]
+Covariance = Annotated[Optional[str], typer.Option("--covariance-type", help="full or diag")]
+Version = Annotated[Optional[int], typer.Option(min=1, help="model version; default: the champion")]
+
+
+@contextmanager
+def _working(doing: str) -> Iterator[Installation]:
+    settings = load_settings()
+    with _err.status(doing):
+        yield open_services(settings)
+
+
+def _stream(name: str, **overrides: Any) -> Stream:
+    return load_stream(name, load_settings().streams).with_overrides(**overrides)
+
+
+def _show(outcome: Outcome) -> None:
+    facts = ", ".join(f"{name} {_short(value)}" for name, value in outcome.facts.items())
+    state = "done" if outcome.changed else "nothing to do"
+    _out.print(
+        f"[bold]{outcome.verb}[/] {outcome.stream} {outcome.key}: {state}; {facts}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    for name, page in outcome.pages.items():
+        if page:
+            _out.print(f"  {name}: {page}", soft_wrap=True, highlight=False)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@app.command()
+def land(stream: StreamName, key: Key) -> None:
+    """Bring a block's rows into the lake, through the rows gate."""
+    declared = _stream(stream)
+    with _working(f"landing {stream} {key}") as services:
+        outcome = verbs.land(declared, key, services)
+    _show(outcome)
+
+
+@app.command()
+def fit(stream: StreamName, key: Key, k: K = None, covariance_type: Covariance = None) -> None:
+    """Fit the block mixture to the landed rows, through the fit gate."""
+    declared = _stream(stream, k=k, covariance_type=covariance_type)
+    with _working(f"fitting {stream} {key}") as services:
+        outcome = verbs.fit(declared, key, services)
+    _show(outcome)
+
+
+@app.command()
+def merge(stream: StreamName, key: Key, k: K = None, window: Window = None) -> None:
+    """Pool and reduce the window up to KEY, register the result as challenger."""
+    declared = _stream(stream, k=k, window=window)
+    with _working(f"merging {stream} as of {key}") as services:
+        outcome = verbs.merge(declared, key, services)
+    _show(outcome)
+
+
+@app.command()
+def promote(stream: StreamName, key: Key, version: Version = None) -> None:
+    """Make the version of the window up to KEY the champion."""
+    declared = _stream(stream)
+    with _working(f"promoting {stream} {key}") as services:
+        outcome = verbs.promote(declared, key, services, version)
+    _show(outcome)
+
+
+@app.command()
+def transform(stream: StreamName, key: Key, version: Version = None) -> None:
+    """Normalise and score a block with one pinned version."""
+    declared = _stream(stream)
+    with _working(f"transforming {stream} {key}") as services:
+        outcome = verbs.transform(declared, key, services, version)
+    _show(outcome)
+
+
+@app.command()
+def marts(
+    stream: StreamName,
+    key: Annotated[
+        Optional[str], typer.Argument(help="block key; default: all", metavar="[KEY]")
+    ] = None,
+) -> None:
+    """Build the dbt marts of a stream, for one block or for all."""
+    declared = _stream(stream)
+    with _working(f"building the marts of {stream}"):
+        outcome = build_marts(declared, key)
+    _show(outcome)
+
+
+@app.command()
+def run(stream: StreamName, key: Key) -> None:
+    """All of it for one block: land, fit, merge, promote, transform, marts."""
+    declared = _stream(stream)
+    with _working(f"{stream} {key}") as services:
+        for verb in (verbs.land, verbs.fit, verbs.merge, verbs.promote, verbs.transform):
+            _show(verb(declared, key, services))  # type: ignore[operator]
+        _show(build_marts(declared, key))
+
+
+@app.command()
+def streams() -> None:
+    """List the declared streams, checking every file."""
+    settings, bad = load_settings(), []
+    table = Table("stream", "first block", "last block", "features", "k", "window", "description")
+    for entry in load_streams(settings.streams):
+        if isinstance(entry, InvalidStream):
+            bad.append(entry)
+            continue
+        table.add_row(
+            entry.name,
+            str(entry.start),
+            str(entry.end or ""),
+            ", ".join(entry.features),
+            str(entry.mixture.k),
+            f"{entry.window.blocks} blocks",
+            entry.description,
+        )
+    _out.print(table)
+    if bad:
+        raise InvalidStream("\n".join(str(error) for error in bad))
+
+
+@app.command()
+def status(stream: StreamName) -> None:
+    """Blocks, window and aliases of a stream."""
+    declared = _stream(stream)
+    with _working(f"looking at {stream}") as services:
+        blocks, refused = blocks_table(declared, services), quarantine_table(declared, services)
+        aliases = {
+            alias: services.registry.alias(declared.name, alias)
+            for alias in (verbs.CHAMPION, verbs.CHALLENGER, verbs.PREVIOUS)
+        }
+        champion = aliases[verbs.CHAMPION]
+        components = champion and components_table(
+            declared, champion, services.registry.load(declared.name, champion.version)
+        )
+    for alias, version in aliases.items():
+        known = f"version {version.version}, up to {version.last_block}" if version else "none"
+        _out.print(f"{alias}: {known}", highlight=False)
+    for table in (blocks, components, refused):
+        if table:
+            _out.print(table)
+
+
+@app.command()
+def quarantine(stream: StreamName) -> None:
+    """Blocks that a gate refused and that were not repaired since."""
+    table = quarantine_table(_stream(stream), open_services())
+    _out.print(table or "quarantine: empty")
+
+
+def main() -> None:
+    """Entry point: a user's mistake is a line of text and an exit status, never a traceback."""
+    try:
+        app()
+    except BlockmixError as error:
+        _err.print(f"[red]error:[/] {error}", soft_wrap=True, highlight=False, markup=True)
+        for name, page in getattr(error, "pages", {}).items():
+            if page:
+                _err.print(f"  {name}: {page}", soft_wrap=True, highlight=False)
+        sys.exit(2 if isinstance(error, InvalidInput) else 3 if isinstance(error, Refused) else 4)

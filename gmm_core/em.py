@@ -1,0 +1,255 @@
+"""Expectation maximisation: one loop of start, step, stop.
+
+The loop knows neither how covariances are stored (`CovarianceKind`) nor how the statistics of a
+chunk are computed (`Kernel`): either can be exchanged without touching it.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gmm_core.arrays import Array
+from gmm_core.errors import BlockmixError, FitFailed, InvalidInput
+from gmm_core.estep import (
+    Kernel,
+    Parameters,
+    Statistics,
+    expectation,
+    numpy_kernel,
+    worst_explained,
+)
+from gmm_core.gaussian import CovarianceKind, CovarianceType, kind_of
+from gmm_core.mixture import Mixture
+from gmm_core.rows import Rows
+from gmm_core.seeding import cold_start, warm_start
+
+__all__ = ["FitResult", "FitStatus", "fit"]
+
+_EMPTY = 1e-3  # rows: a component that explains less of the data than this says nothing
+_RESEEDS_PER_COMPONENT = 3
+
+
+class FitStatus(enum.Enum):
+    """How a fit ended; the value is the message for people."""
+
+    CONVERGED = "converged: the gain of an iteration fell below the tolerance"
+    STOPPED = "stopped: the iteration limit came before the gain fell below the tolerance"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` found.
+
+    Parameters
+    ----------
+    mixture : the best mixture of all starts.
+    status : how the start that won ended.
+    log_likelihood : mean nats per row (weighted) of `mixture` itself.
+    trace : log-likelihood after each iteration of the start that won; the last is `log_likelihood`.
+    iterations : M-steps that led to `mixture`.
+    restarts : starts tried.
+    reseeded : empty components placed anew in the start that won.
+    seconds : wall time of all starts.
+    """
+
+    mixture: Mixture
+    status: FitStatus
+    log_likelihood: float
+    trace: tuple[float, ...]
+    iterations: int
+    restarts: int
+    reseeded: int
+    seconds: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether the gain fell below the tolerance."""
+        return self.status is FitStatus.CONVERGED
+
+
+@dataclass(frozen=True)
+class Task:
+    """What stays the same during a fit.
+
+    Parameters
+    ----------
+    added : (d,) variance added by every M-step, in standardised units.
+    tol, max_iter : when to stop.
+    """
+
+    rows: Rows
+    k: int
+    kind: CovarianceKind
+    added: Array
+    tol: float
+    max_iter: int
+    kernel: Kernel
+
+
+@dataclass(frozen=True)
+class State:
+    """Parameters, and the E-step made under them: so `log_likelihood` is their own.
+
+    `complete` says that they came from an E- and M-step over all rows in which no component was
+    placed anew. Only then are the mixture's mean and covariance those of the rows, so only then
+    may EM end.
+    """
+
+    parameters: Parameters
+    statistics: Statistics
+    log_likelihood: float
+    trace: tuple[float, ...] = ()
+    reseeded: int = 0
+    complete: bool = False
+    status: FitStatus | None = None
+
+
+def fit(
+    X: ArrayLike,
+    n_components: int,
+    *,
+    covariance_type: CovarianceType = "full",
+    reg_covar: ArrayLike = 1e-6,
+    tol: float = 1e-5,
+    max_iter: int = 200,
+    n_init: int = 1,
+    seed: int = 0,
+    sample_weight: ArrayLike | None = None,
+    start: Mixture | None = None,
+) -> FitResult:
+    """Fit a mixture to rows by expectation maximisation; the best of `n_init` starts wins.
+
+    Parameters
+    ----------
+    X : (n, d) finite numbers, float32 or float64 without a copy.
+    n_components : k, at most the number of distinct rows.
+    reg_covar : variance added to each feature of each component by every M-step: a number, or (d,).
+    tol : gain in nats per row below which EM ends.
+    max_iter : M-steps at most, per start.
+    n_init : starts; each draws its own seeds.
+    seed : the same seed and input give the same result.
+    sample_weight : (n,) 0 or more; a row of weight 2 counts as two.
+    start : a mixture to start from, as the first of the `n_init` starts.
+
+    Raises
+    ------
+    InvalidInput : the arguments are wrong.
+    FitFailed : a feature is constant and no variance is added, or no start gave a usable mixture.
+
+    >>> rows = Mixture([0.3, 0.7], [[-5.0], [5.0]], [[[1.0]], [[1.0]]]).sample(500, seed=1)
+    >>> result = fit(rows, 2)
+    >>> result.converged, sorted(result.mixture.weights.round(1).tolist())
+    (True, [0.3, 0.7])
+    """
+    began = time.perf_counter()
+    _check_settings(n_components=n_components, max_iter=max_iter, n_init=n_init)
+    if not tol >= 0:
+        raise InvalidInput("tol", got=tol, bound="0 or more, in nats per row")
+    kind = kind_of(covariance_type)
+    rows, added = Rows.of(X, sample_weight, reg_covar, n_components)
+    task = Task(rows, n_components, kind, added, tol, max_iter, numpy_kernel)
+    best: FitResult | None = None
+    failure: BlockmixError | None = None
+    first = None if start is None else warm_start(rows, n_components, kind, start)
+    for source in np.random.SeedSequence(seed).spawn(n_init):
+        parameters, first = first, None
+        try:
+            if parameters is None:
+                rng = np.random.default_rng(source)
+                parameters = cold_start(rows, n_components, kind, added, rng)
+            result = _result(task, run(task, parameters), n_init)
+        except BlockmixError as error:  # another start may still succeed
+            failure = error
+            continue
+        if best is None or result.log_likelihood > best.log_likelihood:
+            best = result
+    if best is None:
+        raise FitFailed(
+            f"no usable mixture of {n_components} components in {n_init} starts"
+            + (f"; the last failed because {failure.problem}" if failure else ""),
+            remedy="lower n_components, or raise reg_covar (the regularisation)",
+        ) from failure
+    return replace(best, seconds=time.perf_counter() - began)
+
+
+def run(task: Task, parameters: Parameters) -> State:
+    """The loop: from starting parameters to the state in which EM ended."""
+    state = _state(task, parameters)
+    while state.status is None:
+        state = stop(task, state, step(task, state))
+    return state
+
+
+def step(task: Task, state: State) -> State:
+    """One M-step, and the E-step under its outcome."""
+    parameters, placed = maximisation(task, state)
+    reseeded = state.reseeded + placed
+    if reseeded > _RESEEDS_PER_COMPONENT * task.k:
+        raise FitFailed("components keep running empty", got=reseeded, remedy="lower n_components")
+    after = _state(task, parameters)
+    trace = (*state.trace, after.log_likelihood)
+    return replace(after, trace=trace, reseeded=reseeded, complete=placed == 0)
+
+
+def stop(task: Task, before: State, after: State) -> State:
+    """The state to go on from, or to end with: the former one when the last step lost."""
+    if not after.complete:
+        return after
+    gain = after.log_likelihood - before.log_likelihood
+    if before.complete and gain < task.tol:
+        # Added variance makes an M-step a little worse than the best one: near the end it can lose.
+        return replace(after if gain >= 0 else before, status=FitStatus.CONVERGED)
+    if len(after.trace) >= task.max_iter:
+        return replace(after, status=FitStatus.STOPPED)
+    return after
+
+
+def maximisation(task: Task, state: State) -> tuple[Parameters, int]:
+    """M-step; empty components are placed at the worst explained rows, and counted."""
+    statistics, kind = state.statistics, task.kind
+    empty = np.flatnonzero(statistics.weight < _EMPTY)
+    weight = np.maximum(statistics.weight, _EMPTY)
+    weights = weight / weight.sum()
+    means = statistics.mean.copy()
+    covariances = kind.from_scatter(statistics.scatter, weight)
+    if empty.size:
+        means[empty] = worst_explained(task.rows, state.parameters, kind, empty.size)
+        # Standardised rows have unit variance: the width of a component that knows nothing yet.
+        covariances[empty] = kind.with_added(
+            np.zeros_like(covariances[empty]), np.ones_like(means[0])
+        )
+        weights[empty] = 1 / task.k
+        weights /= weights.sum()
+    return Parameters(weights, means, kind.with_added(covariances, task.added)), int(empty.size)
+
+
+def _state(task: Task, parameters: Parameters) -> State:
+    statistics = expectation(task.rows, parameters, task.kind, task.kernel)
+    log_likelihood = statistics.log_likelihood / float(statistics.weight.sum())
+    return State(parameters, statistics, log_likelihood)
+
+
+def _result(task: Task, state: State, restarts: int) -> FitResult:
+    rows, parameters = task.rows, state.parameters
+    # A density per standardised unit becomes one per unit of the caller by the size of that unit.
+    volume = float(np.log(rows.scale).sum())
+    trace = tuple(value - volume for value in state.trace)
+    mixture = Mixture(
+        parameters.weights,
+        parameters.means * rows.scale + rows.shift,
+        task.kind.rescaled(parameters.covariances, rows.scale),
+        task.kind.name,
+    )
+    status = state.status or FitStatus.STOPPED
+    return FitResult(mixture, status, trace[-1], trace, len(trace), restarts, state.reseeded, 0.0)
+
+
+def _check_settings(**settings: int) -> None:
+    for name, value in settings.items():
+        if value != int(value) or value < 1:
+            raise InvalidInput(name, got=value, bound="a whole number, 1 or more")

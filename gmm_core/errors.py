@@ -1,0 +1,133 @@
+"""The exception tree: every error Blockmix raises on purpose.
+
+BlockmixError
+├── InvalidInput          what the caller gave is wrong: repeating the call cannot help
+│   ├── InvalidStream     a stream file: names the file, the key, the value and what is allowed
+│   └── NotFound          a block, summary, model version or alias that does not exist
+├── ComputationFailed     the input was well formed, the work did not succeed: a retry may help
+│   ├── FitFailed         expectation maximisation could not give a usable mixture
+│   └── ServiceUnavailable  Spark, MLflow or the lake did not answer
+└── Refused               a gate said no: the data or the model is kept aside, with its report
+    ├── BlockQuarantined  the block is in quarantine, the window goes on without it
+    ├── ModelRefused      the window mixture was not registered
+    └── OutputRefused     the transformed rows were not published
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "BlockQuarantined",
+    "BlockmixError",
+    "ComputationFailed",
+    "FitFailed",
+    "InvalidInput",
+    "InvalidStream",
+    "ModelRefused",
+    "NotFound",
+    "OutputRefused",
+    "Refused",
+    "ServiceUnavailable",
+]
+
+_MISSING = object()
+
+
+class BlockmixError(Exception):
+    """Root of the tree. The message says what is wrong, the value got, the bound and the remedy.
+
+    Parameters
+    ----------
+    problem : what is wrong, as a clause without a full stop.
+    got : the offending value; left out of the message when not given.
+    bound : what is allowed.
+    remedy : what to do about it, in the imperative.
+    """
+
+    def __init__(
+        self, problem: str, *, got: Any = _MISSING, bound: str = "", remedy: str = ""
+    ) -> None:
+        self.problem = problem
+        self.got = None if got is _MISSING else got
+        self.bound = bound
+        self.remedy = remedy
+        message = problem
+        if got is not _MISSING:
+            message += f": got {got!r}"
+        if bound:
+            message += f"; allowed: {bound}"
+        if remedy:
+            message += f". {remedy[0].upper()}{remedy[1:]}."
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process borders (Spark workers, Airflow tasks); keyword-only
+        # arguments do not survive the default protocol.
+        return (_rebuild, (type(self), dict(self.__dict__), self.args))
+
+
+def _rebuild(
+    kind: type[BlockmixError], state: dict[str, Any], args: tuple[Any, ...]
+) -> BlockmixError:
+    error = kind.__new__(kind)
+    error.__dict__.update(state)
+    error.args = args
+    return error
+
+
+class InvalidInput(BlockmixError, ValueError):
+    """What the caller gave is wrong: repeating the call cannot help."""
+
+
+class InvalidStream(InvalidInput):
+    """A stream file is wrong: the message names the file, the key, the value and what is allowed."""
+
+
+class NotFound(InvalidInput, LookupError):
+    """A block, summary, model version or alias that does not exist."""
+
+    __str__ = BlockmixError.__str__
+
+
+class ComputationFailed(BlockmixError, RuntimeError):
+    """The input was well formed but the work did not succeed."""
+
+
+class FitFailed(ComputationFailed):
+    """Expectation maximisation could not give a usable mixture."""
+
+
+class ServiceUnavailable(ComputationFailed):
+    """A service that the pipeline needs did not answer."""
+
+
+class Refused(BlockmixError):
+    """A gate said no: what it refused is kept aside, together with the report.
+
+    `pages` maps a link's name ("data_docs", "mlflow") to the address of the page that shows why.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        got: Any = _MISSING,
+        bound: str = "",
+        remedy: str = "",
+        pages: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(problem, got=got, bound=bound, remedy=remedy)
+        self.pages = pages or {}
+
+
+class BlockQuarantined(Refused):
+    """The block is in quarantine; the window goes on without it."""
+
+
+class ModelRefused(Refused):
+    """The window mixture was not registered."""
+
+
+class OutputRefused(Refused):
+    """The transformed rows were not published."""

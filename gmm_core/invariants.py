@@ -1,0 +1,177 @@
+"""Named laws of block summaries and window mixtures: one source for tests, gates and pages.
+
+The laws about mean and covariance are exact in real arithmetic: their bounds only allow rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmm_core.arrays import Array
+from gmm_core.mixture import Mixture
+from gmm_core.moments import Moments
+from gmm_core.summary import BlockSummary
+from gmm_core.window import pooled_regularisation
+
+__all__ = ["Law", "block_laws", "violations", "window_laws"]
+
+_EPS = float(np.finfo(np.float64).eps)
+_MEAN = 1e-9  # standard deviations
+_COVARIANCE = 1e-8  # products of standard deviations
+_RANGE = 1e-9  # standard deviations
+
+
+@dataclass(frozen=True)
+class Law:
+    """A law, what was found, and what it allows.
+
+    Parameters
+    ----------
+    name : stable identifier.
+    says : the law as a sentence for people.
+    got : the value found.
+    lower, upper : what is allowed, both included; `None` is no bound on that side.
+    """
+
+    name: str
+    says: str
+    got: float
+    lower: float | None = None
+    upper: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether what was found is a number within what is allowed."""
+        return bool(
+            np.isfinite(self.got)
+            and (self.lower is None or self.got >= self.lower)
+            and (self.upper is None or self.got <= self.upper)
+        )
+
+
+def violations(laws: Iterable[Law]) -> list[Law]:
+    """Those that do not hold."""
+    return [law for law in laws if not law.holds]
+
+
+def block_laws(
+    summary: BlockSummary, *, condition_number: float, maximum_weight: float
+) -> list[Law]:
+    """The laws of a block summary; `condition_number` and `maximum_weight` are upper bounds."""
+    target = _Target.of(summary.moments, summary.regularisation)
+    return [
+        *_mixture_laws(summary.mixture, condition_number, maximum_weight),
+        *_moment_laws(summary.mixture, target, "the block's own"),
+        _range_law(summary, target),
+    ]
+
+
+def window_laws(
+    mixture: Mixture,
+    pooled: Sequence[BlockSummary],
+    *,
+    condition_number: float,
+    maximum_weight: float,
+) -> list[Law]:
+    """The laws of a window mixture over the block summaries that it was merged from."""
+    moments = sum((summary.moments for summary in pooled), Moments.empty(mixture.n_features))
+    target = _Target.of(moments, pooled_regularisation(pooled))
+    return [
+        *_mixture_laws(mixture, condition_number, maximum_weight),
+        *_moment_laws(mixture, target, "those of the window's blocks together"),
+    ]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Moments that a mixture must reproduce, and how far rounding can carry it from them."""
+
+    mean: Array
+    covariance: Array
+    regularisation: Array
+    deviation: Array
+    rounding: float
+
+    @classmethod
+    def of(cls, moments: Moments, regularisation: Array) -> _Target:
+        covariance = moments.covariance
+        deviation = np.sqrt(np.diagonal(covariance))
+        deviation = np.where(deviation > 0, deviation, np.finfo(np.float64).tiny)
+        # A mean far from zero cannot be written down any finer than this, in standard deviations.
+        rounding = 64 * _EPS * float((np.abs(moments.mean) / deviation).max())
+        return cls(moments.mean, covariance, regularisation, deviation, rounding)
+
+
+def _mixture_laws(mixture: Mixture, condition_number: float, maximum_weight: float) -> list[Law]:
+    parts = (mixture.weights, mixture.means, mixture.covariances)
+    laws = [
+        Law(
+            "weights_sum_to_one",
+            "The weights of the components sum to one.",
+            float(mixture.weights.sum()),
+            1 - 1e-12,
+            1 + 1e-12,
+        ),
+        Law(
+            "parameters_finite",
+            "Every weight, mean and covariance is a finite number (counted: those that are not).",
+            float(sum(np.count_nonzero(~np.isfinite(part)) for part in parts)),
+            upper=0,
+        ),
+        Law(
+            "condition_number",
+            "No component is nearly flat: its widest direction is not too many times its narrowest.",
+            float(mixture.condition_numbers().max()),
+            upper=condition_number,
+        ),
+    ]
+    if mixture.n_components > 1:
+        laws.append(
+            Law(
+                "largest_weight",
+                "No single component holds nearly all rows.",
+                float(mixture.weights.max()),
+                upper=maximum_weight,
+            )
+        )
+    return laws
+
+
+def _moment_laws(mixture: Mixture, target: _Target, whose: str) -> list[Law]:
+    off_mean = np.abs(mixture.mean() - target.mean) / target.deviation
+    difference = mixture.covariance() - np.diag(target.regularisation) - target.covariance
+    off_covariance = np.abs(difference) / np.outer(target.deviation, target.deviation)
+    what = "covariance"
+    if mixture.covariance_type == "diag":
+        # Without covariances inside components only the variances are kept, by fit and merge alike.
+        off_covariance, what = np.diagonal(off_covariance), "variances"
+    return [
+        Law(
+            "mean_preserved",
+            f"The mixture's mean equals {whose} (largest difference, in standard deviations).",
+            float(off_mean.max()),
+            upper=_MEAN + target.rounding,
+        ),
+        Law(
+            "covariance_preserved",
+            f"The mixture's {what}, less the regularisation, equal{'s' * (what == 'covariance')} {whose} "
+            "(largest difference, in products of standard deviations).",
+            float(off_covariance.max()),
+            upper=_COVARIANCE + target.rounding,
+        ),
+    ]
+
+
+def _range_law(summary: BlockSummary, target: _Target) -> Law:
+    means = summary.mixture.means
+    outside = np.maximum(summary.minimum - means, means - summary.maximum) / target.deviation
+    return Law(
+        "means_inside_range",
+        "Every component's mean lies between the block's smallest and largest value of each feature "
+        "(largest distance outside, in standard deviations).",
+        float(max(outside.max(), 0.0)),
+        upper=_RANGE + target.rounding,
+    )

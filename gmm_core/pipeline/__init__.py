@@ -1,0 +1,1 @@
+"""The pipeline: five verbs over four ports."""

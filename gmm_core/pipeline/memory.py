@@ -1,0 +1,248 @@
+"""In-memory twins of the ports: the whole flow in one process, without a service.
+
+For tests, notebooks and streams that fit in memory. `memory_services(blocks)` plugs them; the
+store is the real `Lake` on fsspec's `memory://`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import fsspec
+import numpy as np
+import pandas as pd
+
+from gmm_core import codec
+from gmm_core.block import fit_block
+from gmm_core.errors import InvalidInput, NotFound
+from gmm_core.features import to_matrix
+from gmm_core.invariants import Law, block_laws, window_laws
+from gmm_core.model import DensityModel
+from gmm_core.pipeline.lake import Lake
+from gmm_core.pipeline.ports import Check, GateReport, Landing, ModelVersion, Scored
+from gmm_core.pipeline.streams import Stream
+from gmm_core.summary import BlockSummary
+
+__all__ = ["LawGate", "LocalEngine", "MemoryRegistry", "MemoryServices", "memory_services"]
+
+
+class LocalEngine:
+    """A `BlockEngine` on pandas. `blocks` maps a block key to its rows, columns as they land."""
+
+    def __init__(self, blocks: Mapping[str, pd.DataFrame]) -> None:
+        self.blocks = dict(blocks)
+
+    def land(self, stream: Stream, key: str, target: str) -> Landing:
+        rows = self.blocks.get(key)
+        if rows is None:
+            raise NotFound(
+                f"no rows for block {key} of {stream.name}", bound=", ".join(sorted(self.blocks))
+            )
+        wanted = ["event_time", *stream.source.columns]
+        missing = [name for name in wanted if name not in rows.columns]
+        if missing:
+            raise InvalidInput(f"columns {missing} are not in block {key}", bound=str(wanted))
+        self._write(rows, target)
+        hashes = np.sort(pd.util.hash_pandas_object(rows, index=False).to_numpy())
+        return Landing(len(rows), 0, hashlib.sha256(hashes.tobytes()).hexdigest()[:16])
+
+    def fit(self, stream: Stream, key: str, rows: str, digest: str) -> BlockSummary:
+        frame, settings = self.read(rows), stream.mixture
+        return fit_block(
+            stream.name,
+            key,
+            stream.feature_list,
+            to_matrix(stream.feature_list, frame),
+            k=settings.k,
+            covariance_type=settings.covariance_type,
+            regularisation=settings.regularisation,
+            restarts=settings.restarts,
+            max_iterations=settings.max_iterations,
+            tolerance=settings.tolerance,
+            seed=settings.seed,
+            input_digest=digest,
+            fit_fingerprint=stream.fit_fingerprint,
+        )
+
+    def transform(
+        self, stream: Stream, key: str, rows: str, model: DensityModel, version: int, target: str
+    ) -> Scored:
+        frame = self.read(rows)
+        made = model.transform({name: frame[name].to_numpy() for name in model.feature_names})
+        out = frame.assign(**made, model_version=version, stream=stream.name, block_key=key)
+        self._write(out, target)
+        return Scored(
+            len(out), int(made["anomaly"].sum()), float(made["log_prob"].mean()), tuple(out.columns)
+        )
+
+    def read(self, path: str) -> pd.DataFrame:
+        with fsspec.open(f"{path}/part-0.parquet", "rb") as file:
+            return pd.read_parquet(file)
+
+    def _write(self, frame: pd.DataFrame, target: str) -> None:
+        with fsspec.open(f"{target}/part-0.parquet", "wb") as file:
+            frame.to_parquet(file, index=False)
+
+
+class MemoryRegistry:
+    """A `ModelRegistry` in dictionaries."""
+
+    def __init__(self) -> None:
+        self.fits: dict[tuple[str, str, str], GateReport] = {}
+        self._versions: dict[str, list[tuple[ModelVersion, dict[str, Any]]]] = {}
+        self._aliases: dict[tuple[str, str], int] = {}
+
+    def log_fit(self, stream: Stream, summary: BlockSummary, report: GateReport) -> str:
+        self.fits[stream.name, summary.key, summary.digest] = report
+        return ""
+
+    def register(
+        self, stream: Stream, model: DensityModel, tags: dict[str, str], report: GateReport
+    ) -> ModelVersion:
+        versions = self._versions.setdefault(stream.name, [])
+        version = ModelVersion(stream.name, len(versions) + 1, dict(tags))
+        versions.append((version, codec.to_dict(model)))
+        return version
+
+    def find(self, stream: str, tags: dict[str, str]) -> ModelVersion | None:
+        carrying = [v for v, _ in self._versions.get(stream, []) if tags.items() <= v.tags.items()]
+        return carrying[-1] if carrying else None
+
+    def version(self, stream: str, version: int) -> ModelVersion:
+        return self._entry(stream, version)[0]
+
+    def load(self, stream: str, version: int) -> DensityModel:
+        return cast(DensityModel, codec.from_dict(self._entry(stream, version)[1]))
+
+    def alias(self, stream: str, alias: str) -> ModelVersion | None:
+        version = self._aliases.get((stream, alias))
+        return None if version is None else self.version(stream, version)
+
+    def point(self, stream: str, alias: str, version: int) -> None:
+        self._aliases[stream, alias] = self.version(stream, version).version
+
+    def _entry(self, stream: str, version: int) -> tuple[ModelVersion, dict[str, Any]]:
+        versions = self._versions.get(stream, [])
+        if not 1 <= version <= len(versions):
+            raise NotFound(
+                f"no such version of {stream}", got=version, bound=f"1 to {len(versions)}"
+            )
+        return versions[version - 1]
+
+
+class LawGate:
+    """A `Gate` that checks the same named laws without Great Expectations (rows as pandas)."""
+
+    def check_rows(self, stream: Stream, key: str, rows: pd.DataFrame) -> GateReport:
+        gates, day = stream.gates, pd.Timestamp(key)
+        inside = (rows["event_time"] >= day) & (rows["event_time"] < day + pd.Timedelta(days=1))
+        laws = [
+            Law(
+                "rows",
+                "the block has enough rows",
+                float(len(rows)),
+                float(gates.minimum_rows),
+                None,
+            ),
+            Law(
+                "inside the day",
+                "every row lies in the block's day",
+                float(inside.mean()),
+                1.0,
+                1.0,
+            ),
+        ]
+        for name, feature in stream.features.items():
+            values = rows[name]
+            ranged = values.dropna().between(feature.minimum, feature.maximum).mean()
+            laws += [
+                Law(
+                    f"{name}: present",
+                    "values are there",
+                    float(values.notna().mean()),
+                    gates.completeness,
+                    None,
+                ),
+                Law(f"{name}: in range", "values are sane", float(ranged), gates.in_range, None),
+            ]
+        return _report("rows", laws)
+
+    def check_summary(self, stream: Stream, summary: BlockSummary) -> GateReport:
+        gates = stream.gates
+        return _report(
+            "fit",
+            block_laws(
+                summary,
+                condition_number=gates.condition_number,
+                maximum_weight=gates.maximum_weight,
+            ),
+        )
+
+    def check_window(
+        self, stream: Stream, key: str, model: DensityModel, blocks: list[BlockSummary]
+    ) -> GateReport:
+        gates = stream.gates
+        return _report(
+            "window",
+            window_laws(
+                model.mixture,
+                blocks,
+                condition_number=gates.condition_number,
+                maximum_weight=gates.maximum_weight,
+            ),
+        )
+
+    def check_transformed(
+        self, stream: Stream, key: str, rows: pd.DataFrame, model: DensityModel
+    ) -> GateReport:
+        names = model.feature_names
+        columns = [*(f"{name}_normalised" for name in names), "component"]
+        restored = model.restore({name: rows[name].to_numpy() for name in columns})
+        error = max(
+            float(np.max(np.abs(restored[n] - rows[n]) / np.maximum(np.abs(rows[n]), 1e-12)))
+            for n in names
+        )
+        largest = rows[columns[:-1]].abs().max(axis=1)
+        within = float((largest <= stream.gates.normalised_bound).mean())
+        return _report(
+            "transformed",
+            [
+                Law("round trip", "normalised rows restore the source values", error, None, 1e-9),
+                Law(
+                    "bounds",
+                    "normalised values are bounded",
+                    within,
+                    stream.gates.normalised_share,
+                    None,
+                ),
+            ],
+        )
+
+
+def _report(gate: str, laws: list[Law] | tuple[Law, ...]) -> GateReport:
+    return GateReport(
+        gate,
+        tuple(
+            Check(law.name, law.holds, f"{law.got:.6g}", f"{law.lower} to {law.upper}")
+            for law in laws
+        ),
+    )
+
+
+@dataclass
+class MemoryServices:
+    """The four twins, plugged; has the shape of `Services`."""
+
+    engine: LocalEngine
+    store: Lake
+    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    gate: LawGate = field(default_factory=LawGate)
+
+
+def memory_services(blocks: Mapping[str, pd.DataFrame]) -> MemoryServices:
+    """Fresh twins over `blocks`, a lake of their own each time."""
+    return MemoryServices(LocalEngine(blocks), Lake(f"memory://blockmix-{uuid.uuid4().hex}"))

@@ -1,0 +1,225 @@
+"""The ports: what the verbs need of the world, as four small protocols and the records they pass.
+
+Adapters implement a port each and never import one another:
+`BlockEngine` (spark/, and `LocalEngine` in memory.py), `BlockStore` (lake.py over any fsspec URL,
+`memory://` included), `ModelRegistry` (registry/, and `MemoryRegistry`), `Gate` (expectations/, and
+`LawGate` in memory.py, which checks the same named laws without Great Expectations).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gmm_core.model import DensityModel
+from gmm_core.pipeline.streams import Stream
+from gmm_core.summary import BlockSummary
+
+__all__ = [
+    "BlockEngine",
+    "BlockStore",
+    "Check",
+    "Gate",
+    "GateReport",
+    "Landing",
+    "ModelRegistry",
+    "ModelVersion",
+    "Scored",
+    "Services",
+]
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What an engine wrote for one block: rows kept, rows that `having` left out, content digest."""
+
+    rows: int
+    left_out: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an engine wrote when it transformed one block."""
+
+    rows: int
+    anomalies: int
+    mean_log_prob: float
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation of a gate: what was looked at, what came out, what was allowed."""
+
+    name: str
+    passed: bool
+    got: str = ""
+    bound: str = ""
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """The answer of a gate, with the page a person reads (empty when there is none)."""
+
+    gate: str
+    checks: tuple[Check, ...]
+    page: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.passed)
+
+    @property
+    def reason(self) -> str:
+        """One line: which checks failed, with value and bound."""
+        return "; ".join(
+            f"{c.name}: got {c.got or 'none'}, allowed {c.bound}" for c in self.failures
+        )
+
+    @property
+    def score(self) -> str:
+        return f"{len(self.checks) - len(self.failures)}/{len(self.checks)}"
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered window mixture: its number, its lineage tags, the page a person reads."""
+
+    stream: str
+    version: int
+    tags: dict[str, str] = field(default_factory=dict)
+    page: str = ""
+
+    @property
+    def last_block(self) -> str:
+        return self.tags["last_block"]
+
+
+class BlockEngine(Protocol):
+    """Does the work on rows. Paths are fsspec URLs of folders of Parquet files."""
+
+    def land(self, stream: Stream, key: str, target: str) -> Landing:
+        """Write the rows in source units to `target`: group_by columns, `event_time`, columns."""
+
+    def fit(self, stream: Stream, key: str, rows: str, digest: str) -> BlockSummary:
+        """Fit the block mixture; raises `FitFailed` or `InvalidInput`."""
+
+    def transform(
+        self, stream: Stream, key: str, rows: str, model: DensityModel, version: int, target: str
+    ) -> Scored:
+        """Write the rows of `rows` with their normalised values, scores and the pinned version."""
+
+    def read(self, path: str) -> Any:
+        """The rows at `path` as a frame of the engine (pandas or Spark), for a gate to look at."""
+
+
+class BlockStore(Protocol):
+    """The lake. Sections: landed, summaries, transformed, components, quarantine."""
+
+    def stage(self, stream: str, section: str, key: str) -> str:
+        """A fresh folder beside the section to write into, unseen by readers."""
+
+    def publish(
+        self, stream: str, section: str, key: str, staged: str, manifest: dict[str, Any]
+    ) -> str:
+        """Put a staged folder, with its manifest, in the block's place; returns its path."""
+
+    def discard(self, staged: str) -> None:
+        """Forget a staged folder."""
+
+    def path(self, stream: str, section: str, key: str) -> str:
+        """Where the block's published folder is, or would be."""
+
+    def manifest(self, stream: str, section: str, key: str) -> dict[str, Any] | None:
+        """What `publish` was given, or `None` when the block is not there."""
+
+    def save_summary(self, summary: BlockSummary, manifest: dict[str, Any]) -> None:
+        """Replace the block's summary, with its manifest, in one step."""
+
+    def summary(self, stream: str, key: str) -> BlockSummary | None:
+        """The block's summary, or `None`."""
+
+    def summary_keys(self, stream: str) -> list[str]:
+        """Keys of all blocks with a summary, oldest first."""
+
+    def quarantine(
+        self, stream: str, key: str, digest: str, folder: str, report: GateReport
+    ) -> str:
+        """Move a folder to quarantine with its report; returns where it is now."""
+
+    def quarantined(self, stream: str) -> dict[str, dict[str, Any]]:
+        """Open quarantine entries by block key: reason, digest, checks, page, path."""
+
+    def repaired(self, stream: str, key: str, gates: tuple[str, ...]) -> None:
+        """Close the block's quarantine entries of these gates: they stay, marked as repaired."""
+
+    def save_components(self, stream: str, key: str, version: int, model: DensityModel) -> None:
+        """Write the model's component table (one row per component and feature) for SQL readers."""
+
+
+class ModelRegistry(Protocol):
+    """Versions and aliases of a stream's window mixtures."""
+
+    def log_fit(self, stream: Stream, summary: BlockSummary, report: GateReport) -> str:
+        """Record a block fit, once per content; returns the page of the run (may be empty)."""
+
+    def register(
+        self, stream: Stream, model: DensityModel, tags: dict[str, str], report: GateReport
+    ) -> ModelVersion:
+        """Add a version."""
+
+    def find(self, stream: str, tags: dict[str, str]) -> ModelVersion | None:
+        """The newest version that carries all these tags."""
+
+    def version(self, stream: str, version: int) -> ModelVersion:
+        """One version; raises `NotFound`."""
+
+    def load(self, stream: str, version: int) -> DensityModel:
+        """The model of a version; raises `NotFound`."""
+
+    def alias(self, stream: str, alias: str) -> ModelVersion | None:
+        """The version an alias points to now."""
+
+    def point(self, stream: str, alias: str, version: int) -> None:
+        """Move an alias."""
+
+
+class Gate(Protocol):
+    """Decides what may pass. Never raises for bad data: the report says what failed."""
+
+    def check_rows(self, stream: Stream, key: str, rows: Any) -> GateReport:
+        """Rows of a block: schema, completeness, ranges, inside the block's day, enough of them."""
+
+    def check_summary(self, stream: Stream, summary: BlockSummary) -> GateReport:
+        """A fit: the laws of `gmm_core.invariants.block_laws`."""
+
+    def check_window(
+        self, stream: Stream, key: str, model: DensityModel, blocks: list[BlockSummary]
+    ) -> GateReport:
+        """A window mixture: the laws of `gmm_core.invariants.window_laws`."""
+
+    def check_transformed(
+        self, stream: Stream, key: str, rows: Any, model: DensityModel
+    ) -> GateReport:
+        """Transformed rows: bounds, moments, round trip."""
+
+
+class Services(Protocol):
+    """The four ports, plugged."""
+
+    @property
+    def engine(self) -> BlockEngine: ...
+
+    @property
+    def store(self) -> BlockStore: ...
+
+    @property
+    def registry(self) -> ModelRegistry: ...
+
+    @property
+    def gate(self) -> Gate: ...

@@ -1,0 +1,65 @@
+"""Plugs the real adapters into the ports. The one place that knows them all.
+
+Adapters are opened on first use, so a task pays only for what it touches: merging never starts
+Spark, landing never imports MLflow.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gmm_core.config import Settings, load_settings
+from gmm_core.pipeline.streams import Stream
+from gmm_core.pipeline.verbs import Outcome
+
+if TYPE_CHECKING:
+    from gmm_core.pipeline.ports import BlockEngine, BlockStore, Gate, ModelRegistry
+
+__all__ = ["Installation", "build_marts", "open_services"]
+
+
+class Installation:
+    """The services of one installation: Spark, the lake, MLflow, Great Expectations."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def engine(self) -> BlockEngine:
+        from gmm_core.spark.engine import SparkEngine
+
+        return SparkEngine(remote=self.settings.spark_remote, master=self.settings.spark_master)
+
+    @cached_property
+    def store(self) -> BlockStore:
+        from gmm_core.pipeline.lake import Lake
+
+        return Lake(self.settings.lake_url)
+
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        from gmm_core.registry.mlflow_registry import MlflowRegistry
+
+        return MlflowRegistry(self.settings.mlflow_uri, ui_url=self.settings.mlflow_page)
+
+    @cached_property
+    def gate(self) -> Gate:
+        from expectations.gate import ExpectationsGate
+
+        return ExpectationsGate(self.settings.quality_root, docs_url=self.settings.data_docs_ui)
+
+
+def open_services(settings: Settings | None = None) -> Installation:
+    """The services named by the settings, or by the environment."""
+    return Installation(settings or load_settings())
+
+
+def build_marts(stream: Stream, key: str | None, settings: Settings | None = None) -> Outcome:
+    """Run dbt for one block of a stream, or for all of them with `key=None`."""
+    from gmm_core.warehouse import build_marts as build
+
+    settings = settings or load_settings()
+    built = build(stream, key, settings.lake_url, settings.warehouse_root)
+    facts = {"models": built.models, "tests": built.tests, "seconds": round(built.seconds, 2)}
+    return Outcome("marts", stream.name, key or "all", True, facts)

@@ -1,0 +1,85 @@
+"""Scoring: from log-density to a score between 0 and 1 that means the same for every model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gmm_core.arrays import Array, content_hash, frozen_array
+from gmm_core.errors import InvalidInput
+from gmm_core.mixture import Mixture
+
+__all__ = ["TailCurve"]
+
+_DRAWS = 100_000
+_FEWEST = 10  # draws below the lowest point of the curve: fewer say too little
+
+
+@dataclass(frozen=True, eq=False)
+class TailCurve:
+    """Share of rows drawn from the model itself that are rarer than a row of a given log-density.
+
+    Parameters
+    ----------
+    log_density : (m,) increasing, nats.
+    tail : (m,) increasing probabilities above 0 that a drawn row has at most that log-density; the
+        last is 1.
+
+    >>> curve = TailCurve.of(Mixture([1.0], [[0.0]], [[1.0]], "diag"))
+    >>> score = curve.score(Mixture([1.0], [[0.0]], [[1.0]], "diag").log_prob([[1.96]]))
+    >>> round(float(score[0]), 2)
+    0.95
+    """
+
+    log_density: Array
+    tail: Array
+
+    def __post_init__(self) -> None:
+        density = frozen_array(self.log_density, "log_density of a tail curve", (None,))
+        tail = frozen_array(self.tail, "tail of a tail curve", density.shape)
+        rises = len(tail) > 0 and (np.diff(density) > 0).all() and (np.diff(tail) >= 0).all()
+        if not (rises and tail[0] > 0 and tail[-1] == 1):
+            raise InvalidInput(
+                "not a tail curve",
+                got=tail.tolist(),
+                bound="log_density and tail increasing, tail in (0, 1]",
+            )
+        object.__setattr__(self, "log_density", density)
+        object.__setattr__(self, "tail", tail)
+
+    @classmethod
+    def of(cls, mixture: Mixture, seed: int = 0, draws: int = _DRAWS) -> TailCurve:
+        """Calibrate by drawing from the mixture: a grid of quantiles, dense where rows are rare."""
+        drawn = np.sort(mixture.log_prob(mixture.sample(draws, seed)))
+        grid = np.concatenate(
+            [np.geomspace(_FEWEST / draws, 0.1, 200), np.linspace(0.1, 1.0, 181)[1:]]
+        )
+        density, first = np.unique(np.quantile(drawn, grid), return_index=True)
+        last = np.append(first[1:] - 1, len(grid) - 1)  # of equal quantiles the highest probability
+        return cls(density, grid[last])
+
+    def score(self, log_prob: ArrayLike) -> Array:
+        """(n,) share of the model's own draws that are denser than the row: 1 is most unusual.
+
+        Between the points the logarithm of the tail is interpolated. Below the lowest it falls as a
+        Gaussian's does, by one nat per nat.
+        """
+        values = np.asarray(log_prob, dtype=np.float64)
+        log_tail = np.interp(values, self.log_density, np.log(self.tail))
+        beyond = np.minimum(values - self.log_density[0], 0.0)
+        score: Array = np.abs(np.expm1(log_tail + beyond))
+        return score
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TailCurve):
+            return NotImplemented
+        return self.content_hash() == other.content_hash()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+    def content_hash(self) -> str:
+        """64 hex digits that identify the curve."""
+        return content_hash("tail curve", self.log_density, self.tail)
