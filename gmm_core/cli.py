@@ -17,7 +17,8 @@ from rich.table import Table
 from gmm_core.config import load_settings
 from gmm_core.errors import BlockmixError, InvalidInput, InvalidStream, Refused
 from gmm_core.pipeline import verbs
-from gmm_core.pipeline.streams import MAX_K, MAX_WINDOW, Stream, load_stream, load_streams
+from gmm_core.pipeline.stream_files import load_stream, load_streams
+from gmm_core.pipeline.streams import MAX_K, MAX_WINDOW, Stream
 from gmm_core.pipeline.verbs import Outcome
 from gmm_core.pipeline.wiring import Installation, build_marts, open_services
 from gmm_core.tables import blocks_table, components_table, quarantine_table
@@ -133,7 +134,7 @@ def run(stream: StreamName, key: Key) -> None:
     declared = _stream(stream)
     with _working(f"{stream} {key}") as services:
         for verb in (verbs.land, verbs.fit, verbs.merge, verbs.promote, verbs.transform):
-            _show(verb(declared, key, services))  # type: ignore[operator]
+            _show(verb(declared, key, services))
         _show(build_marts(declared, key))
 
 

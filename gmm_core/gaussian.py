@@ -97,6 +97,10 @@ class CovarianceKind(ABC):
         """(k, d, d)"""
 
     @abstractmethod
+    def of_full(self, covariances: Array) -> Array:
+        """From (k, d, d), dropping what this kind does not store."""
+
+    @abstractmethod
     def variances(self, covariances: Array) -> Array:
         """(k, d) diagonals."""
 
@@ -156,6 +160,9 @@ class _Full(CovarianceKind):
     def full(self, covariances: Array) -> Array:
         return covariances
 
+    def of_full(self, covariances: Array) -> Array:
+        return covariances
+
     def variances(self, covariances: Array) -> Array:
         return np.diagonal(covariances, axis1=1, axis2=2)
 
@@ -208,6 +215,9 @@ class _Diag(CovarianceKind):
 
     def full(self, covariances: Array) -> Array:
         return covariances[:, :, None] * np.eye(covariances.shape[1])
+
+    def of_full(self, covariances: Array) -> Array:
+        return np.diagonal(covariances, axis1=1, axis2=2).copy()
 
     def variances(self, covariances: Array) -> Array:
         return covariances

@@ -78,7 +78,8 @@ def window_laws(
 ) -> list[Law]:
     """The laws of a window mixture over the block summaries that it was merged from."""
     moments = sum((summary.moments for summary in pooled), Moments.empty(mixture.n_features))
-    target = _Target.of(moments, pooled_regularisation(pooled))
+    diagonal = any(summary.mixture.covariance_type == "diag" for summary in pooled)
+    target = _Target.of(moments, pooled_regularisation(pooled), variances_only=diagonal)
     return [
         *_mixture_laws(mixture, condition_number, maximum_weight),
         *_moment_laws(mixture, target, "those of the window's blocks together"),
@@ -94,15 +95,18 @@ class _Target:
     regularisation: Array
     deviation: Array
     rounding: float
+    variances_only: bool
 
     @classmethod
-    def of(cls, moments: Moments, regularisation: Array) -> _Target:
+    def of(
+        cls, moments: Moments, regularisation: Array, *, variances_only: bool = False
+    ) -> _Target:
         covariance = moments.covariance
         deviation = np.sqrt(np.diagonal(covariance))
         deviation = np.where(deviation > 0, deviation, np.finfo(np.float64).tiny)
         # A mean far from zero cannot be written down any finer than this, in standard deviations.
         rounding = 64 * _EPS * float((np.abs(moments.mean) / deviation).max())
-        return cls(moments.mean, covariance, regularisation, deviation, rounding)
+        return cls(moments.mean, covariance, regularisation, deviation, rounding, variances_only)
 
 
 def _mixture_laws(mixture: Mixture, condition_number: float, maximum_weight: float) -> list[Law]:
@@ -145,7 +149,7 @@ def _moment_laws(mixture: Mixture, target: _Target, whose: str) -> list[Law]:
     difference = mixture.covariance() - np.diag(target.regularisation) - target.covariance
     off_covariance = np.abs(difference) / np.outer(target.deviation, target.deviation)
     what = "covariance"
-    if mixture.covariance_type == "diag":
+    if target.variances_only or mixture.covariance_type == "diag":
         # Without covariances inside components only the variances are kept, by fit and merge alike.
         off_covariance, what = np.diagonal(off_covariance), "variances"
     return [

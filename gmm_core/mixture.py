@@ -155,6 +155,16 @@ class Mixture:
         """(k, d, d), whatever the covariance type."""
         return self.kind.full(self.covariances)
 
+    def as_type(self, covariance_type: CovarianceType) -> Mixture:
+        """The same components with covariances of another type.
+
+        To "full" nothing is lost; to "diag" the covariances between features are.
+        """
+        if covariance_type == self.covariance_type:
+            return self
+        covariances = kind_of(covariance_type).of_full(self.full_covariances())
+        return Mixture(self.weights, self.means, covariances, covariance_type)
+
     def standard_deviations(self) -> Array:
         """(k, d)"""
         return np.sqrt(self.kind.variances(self.covariances))

@@ -14,7 +14,8 @@ from gmm_core.mixture import Mixture
 __all__ = ["TailCurve"]
 
 _DRAWS = 100_000
-_FEWEST = 10  # draws below the lowest point of the curve: fewer say too little
+_LEAST_DRAWS = 1_000
+_BELOW = 10  # draws below the lowest point of the curve: fewer say too little
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +53,11 @@ class TailCurve:
     @classmethod
     def of(cls, mixture: Mixture, seed: int = 0, draws: int = _DRAWS) -> TailCurve:
         """Calibrate by drawing from the mixture: a grid of quantiles, dense where rows are rare."""
+        if draws < _LEAST_DRAWS:
+            raise InvalidInput("draws", got=draws, bound=f"{_LEAST_DRAWS} or more")
         drawn = np.sort(mixture.log_prob(mixture.sample(draws, seed)))
         grid = np.concatenate(
-            [np.geomspace(_FEWEST / draws, 0.1, 200), np.linspace(0.1, 1.0, 181)[1:]]
+            [np.geomspace(_BELOW / draws, 0.1, 200), np.linspace(0.1, 1.0, 181)[1:]]
         )
         density, first = np.unique(np.quantile(drawn, grid), return_index=True)
         last = np.append(first[1:] - 1, len(grid) - 1)  # of equal quantiles the highest probability

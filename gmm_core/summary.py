@@ -125,7 +125,6 @@ def common_features(summaries: Sequence[BlockSummary]) -> tuple[Feature, ...]:
         for name, a, b in (
             ("stream", first.stream, other.stream),
             ("features", first.features, other.features),
-            ("covariance type", first.mixture.covariance_type, other.mixture.covariance_type),
         ):
             if a != b:
                 raise InvalidInput(

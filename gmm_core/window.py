@@ -49,8 +49,8 @@ def block_set_hash(summaries: Iterable[BlockSummary]) -> str:
 def pool(summaries: Sequence[BlockSummary]) -> Mixture:
     """All components of all blocks as one mixture, weighted by rows: exact, whatever the order.
 
-    Raises `InvalidInput` for no blocks, a key twice, or blocks that differ in stream, features or
-    covariance type.
+    Blocks of different covariance types are pooled as "full", which loses nothing. Raises
+    `InvalidInput` for no blocks, a key twice, or blocks that differ in stream or features.
     """
     common_features(summaries)
     keys = [summary.key for summary in summaries]
@@ -63,7 +63,9 @@ def pool(summaries: Sequence[BlockSummary]) -> Mixture:
 def pool_mixtures(summaries: Sequence[BlockSummary]) -> Mixture:
     """`pool` without its checks, in the order given."""
     share = rows_share(summaries)
-    mixtures = [summary.mixture for summary in summaries]
+    types = {summary.mixture.covariance_type for summary in summaries}
+    common: CovarianceType = types.pop() if len(types) == 1 else "full"
+    mixtures = [summary.mixture.as_type(common) for summary in summaries]
     weights = np.concatenate(
         [part * mixture.weights for part, mixture in zip(share, mixtures, strict=True)]
     )
@@ -71,7 +73,7 @@ def pool_mixtures(summaries: Sequence[BlockSummary]) -> Mixture:
         weights / weights.sum(),
         np.concatenate([mixture.means for mixture in mixtures]),
         np.concatenate([mixture.covariances for mixture in mixtures]),
-        mixtures[0].covariance_type,
+        common,
     )
 
 
@@ -84,10 +86,17 @@ def pooled_regularisation(summaries: Sequence[BlockSummary]) -> Array:
 
 
 def window_mixture(
-    summaries: Sequence[BlockSummary], k: int, criterion: str = "hotelling"
+    summaries: Sequence[BlockSummary],
+    k: int,
+    criterion: str = "hotelling",
+    covariance_type: CovarianceType | None = None,
 ) -> Mixture:
-    """The blocks' mixtures pooled and reduced, once, to k components."""
-    return reduce(pool(summaries), k, criterion=criterion)
+    """The blocks' mixtures pooled and reduced, once, to k components.
+
+    `covariance_type` is that of the result, whatever the blocks'; `None` is that of the pool.
+    """
+    pooled = pool(summaries)
+    return reduce(pooled.as_type(covariance_type or pooled.covariance_type), k, criterion=criterion)
 
 
 @dataclass(frozen=True)

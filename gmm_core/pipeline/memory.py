@@ -56,7 +56,9 @@ class LocalEngine:
             stream.name,
             key,
             stream.feature_list,
-            to_matrix(stream.feature_list, frame),
+            to_matrix(
+                stream.feature_list, {name: frame[name].to_numpy() for name in stream.features}
+            ),
             k=settings.k,
             covariance_type=settings.covariance_type,
             regularisation=settings.regularisation,
@@ -202,8 +204,9 @@ class LawGate:
         names = model.feature_names
         columns = [*(f"{name}_normalised" for name in names), "component"]
         restored = model.restore({name: rows[name].to_numpy() for name in columns})
+        # In units of a column's own size: a value of exactly 0 has no relative error.
         error = max(
-            float(np.max(np.abs(restored[n] - rows[n]) / np.maximum(np.abs(rows[n]), 1e-12)))
+            float(np.max(np.abs(restored[n] - rows[n]) / (np.abs(rows[n]) + rows[n].std())))
             for n in names
         )
         largest = rows[columns[:-1]].abs().max(axis=1)

@@ -1,8 +1,4 @@
-"""Streams: one YAML file declares a stream, this module reads and validates it.
-
-A second stream needs only a second file. Whatever is wrong with a file is raised as
-`InvalidStream`, naming the file, the key, the value and what is allowed.
-"""
+"""Streams: what can be declared of one, and what is allowed (see stream_files.py for the files)."""
 
 from __future__ import annotations
 
@@ -10,14 +6,12 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from gmm_core.errors import InvalidInput, InvalidStream, NotFound
+from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature, TransformName
 
 __all__ = [
@@ -26,10 +20,8 @@ __all__ = [
     "Source",
     "Stream",
     "WindowSettings",
-    "load_stream",
-    "load_streams",
+    "first_problem",
     "parse_key",
-    "stream_names",
 ]
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -220,7 +212,13 @@ class Stream(_Frozen):
     @property
     def window_fingerprint(self) -> str:
         """Hash of all that decides a window mixture besides the block summaries."""
-        return _digest({"k": self.mixture.k, "window": self.window.model_dump()})
+        return _digest(
+            {
+                "k": self.mixture.k,
+                "covariance_type": self.mixture.covariance_type,
+                "window": self.window.model_dump(),
+            }
+        )
 
     def with_overrides(
         self,
@@ -240,7 +238,7 @@ class Stream(_Frozen):
         try:
             return Stream.model_validate(data)
         except ValidationError as error:
-            key, got, allowed = _first_problem(error)
+            key, got, allowed = first_problem(error)
             raise InvalidInput(
                 f"override {key} of stream {self.name!r} is wrong", got=got, bound=allowed
             ) from None
@@ -265,67 +263,18 @@ def parse_key(key: str) -> dt.date:
     )
 
 
-def load_stream(name: str, folder: Path) -> Stream:
-    """Read `<folder>/<name>.yaml`; raises `NotFound` or `InvalidStream`."""
-    known = stream_names(folder)
-    if name not in known:  # also keeps a name from walking out of the folder
-        raise NotFound(
-            "no such stream",
-            got=name,
-            bound=", ".join(known) or f"no file in {folder}",
-            remedy=f"name one of these, or declare it in {folder / 'NAME.yaml'}",
-        )
-    return _read(folder / f"{name}.yaml")
-
-
-def load_streams(folder: Path) -> Iterator[Stream | InvalidStream]:
-    """Every stream of the folder in name order; in place of a wrong file's stream, its error."""
-    for name in stream_names(folder):
-        try:
-            yield _read(folder / f"{name}.yaml")
-        except InvalidStream as error:
-            yield error
-
-
-def stream_names(folder: Path) -> list[str]:
-    """Names of the declared streams, sorted."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
-
-
-def _read(path: Path) -> Stream:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidStream(
-            f"{path}: not readable as YAML ({' '.join(str(error).split())})"
-        ) from None
-    if not isinstance(data, Mapping):
-        raise InvalidStream(f"{path}: the file must hold keys and values", got=type(data).__name__)
-    try:
-        stream = Stream.model_validate(dict(data))
-    except ValidationError as error:
-        key, got, allowed = _first_problem(error)
-        raise InvalidStream(
-            f"{path}: key {key!r}", got=got, bound=allowed, remedy="correct the file"
-        ) from None
-    if stream.name != path.stem:
-        raise InvalidStream(
-            f"{path}: key 'stream'", got=stream.name, bound=f"the file's own name, {path.stem!r}"
-        )
-    return stream
-
-
-def _first_problem(error: ValidationError) -> tuple[str, Any, str]:
+def first_problem(error: ValidationError) -> tuple[str, Any, str]:
+    """Key, value and what is allowed, of the first thing a validation found wrong."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
     if first["type"] == "missing":
         return key, None, "a value: the key is required"
     if first["type"] == "extra_forbidden":
-        owner = _model_at(first["loc"][:-1])
+        known = _keys_at(first["loc"][:-1])
         return (
             key,
             first["input"],
-            "no such key" + (f"; keys here: {', '.join(owner)}" if owner else ""),
+            "no such key" + (f"; keys here: {', '.join(known)}" if known else ""),
         )
     got = (
         "the values together"
@@ -335,12 +284,11 @@ def _first_problem(error: ValidationError) -> tuple[str, Any, str]:
     return key, got, first["msg"].removeprefix("Value error, ")
 
 
-def _model_at(loc: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Stream
-    for part in loc:
-        if part in Stream.model_fields and model is Stream:
-            kind = Stream.model_fields[str(part)].annotation
-            model = FeatureSettings if part == "features" else kind  # type: ignore[assignment]
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return []
-    return list(model.model_fields)
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that are known where an unknown one was found."""
+    if not loc:
+        return list(Stream.model_fields)
+    if loc[0] == "features":
+        return list(FeatureSettings.model_fields)
+    section = Stream.model_fields[str(loc[0])].annotation
+    return list(getattr(section, "model_fields", ()))

@@ -145,7 +145,9 @@ def merge(stream: Stream, key: str, at: Services) -> Outcome:
         return Outcome(
             "merge", stream.name, key, False, version_facts(present), version_pages(present)
         )
-    mixture = window_mixture(blocks, stream.mixture.k, stream.window.criterion)
+    mixture = window_mixture(
+        blocks, stream.mixture.k, stream.window.criterion, stream.mixture.covariance_type
+    )
     model = DensityModel.build(
         stream.name,
         stream.feature_list,

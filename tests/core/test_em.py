@@ -44,6 +44,14 @@ def test_the_log_likelihood_never_falls(seed, k, d, kind):
     assert (np.diff(result.trace) >= -1e-12 * (1 + np.abs(result.trace[:-1]))).all()
 
 
+@given(seeds, st.integers(2, 5), kinds, st.sampled_from([1e-3, 0.1, 1.0]))
+def test_a_step_that_loses_by_the_added_variance_is_not_kept(seed, k, kind, reg):
+    X = random_rows(seed, 100, 2)
+    result = fit(X, k, covariance_type=kind, reg_covar=reg, tol=1e-9, max_iter=400, seed=seed)
+    assert (np.diff(result.trace) >= 0).all()
+    assert result.converged
+
+
 @given(
     seeds,
     st.integers(1, 5),
@@ -165,10 +173,17 @@ def test_a_weight_counts_rows_and_zero_none(seed, kind):
     )
     assert_same_mixture(weighted.mixture, repeated.mixture)
     assert weighted.log_likelihood == pytest.approx(repeated.log_likelihood, abs=1e-10)
-    larger = fit(
-        X, 2, covariance_type=kind, start=start, sample_weight=times * 1e6, max_iter=10, tol=0
-    )
-    assert_same_mixture(larger.mixture, weighted.mixture)
+    for factor in (1e6, 1e-6):
+        other = fit(
+            X,
+            2,
+            covariance_type=kind,
+            start=start,
+            sample_weight=times * factor,
+            max_iter=10,
+            tol=0,
+        )
+        assert_same_mixture(other.mixture, weighted.mixture)
 
 
 @pytest.mark.parametrize("kind", KINDS)

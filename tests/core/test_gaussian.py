@@ -98,6 +98,7 @@ def test_every_kind_is_consistent(name):
     assert covariances.shape == kind.shape(k, d)
     assert kind.name == name
     np.testing.assert_array_equal(kind.variances(covariances), np.einsum("kii->ki", full))
+    np.testing.assert_array_equal(kind.of_full(full), covariances)
     added = kind.full(kind.with_added(covariances, np.arange(d) + 1.0))
     np.testing.assert_allclose(added, full + np.diag(np.arange(d) + 1.0))
     scale = np.array([1.0, 2.0, 3.0, 0.5])

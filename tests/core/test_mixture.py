@@ -109,6 +109,12 @@ def test_a_seed_decides_the_sample():
     assert mixture.sample(0).shape == (0, 2)
 
 
+def test_samples_come_in_random_order():
+    far = Mixture([0.5, 0.5], [[0.0], [100.0]], [[1.0], [1.0]], "diag")
+    changes = np.count_nonzero(np.diff(far.component(far.sample(1_000, seed=1))))
+    assert 400 < changes < 600
+
+
 @given(seeds, ks, ds, kinds)
 def test_equality_and_hash_go_by_content(seed, k, d, kind):
     mixture = random_mixture(seed, k, d, kind)
@@ -124,6 +130,17 @@ def test_equality_and_hash_go_by_content(seed, k, d, kind):
 def test_the_hash_is_the_same_in_every_process_and_version():
     mixture = Mixture([0.25, 0.75], [[-1.0], [2.0]], [[[1.0]], [[0.5]]])
     assert mixture.content_hash()[:16] == "eca84f7bf157adf1"
+
+
+def test_to_full_nothing_is_lost_and_to_diag_the_variances_stay():
+    full, diag = random_mixture(1, 3, 2), random_mixture(1, 3, 2, "diag")
+    X = random_rows(1, 20, 2)
+    np.testing.assert_allclose(diag.as_type("full").log_prob(X), diag.log_prob(X), rtol=1e-12)
+    assert diag.as_type("full").as_type("diag") == diag
+    assert full.as_type("full") is full
+    np.testing.assert_array_equal(
+        full.as_type("diag").standard_deviations(), full.standard_deviations()
+    )
 
 
 def test_minus_zero_is_zero():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,6 +74,17 @@ def test_a_far_offset_costs_no_digits_of_the_variance():
     moments = Moments.of(X)
     assert moments.mean[0] == 1e8
     assert moments.covariance[0, 0] == pytest.approx(2 / 3, rel=1e-14)
+
+
+def test_a_far_mean_is_right_to_its_last_digit():
+    X = random_rows(7, 5_000, 2) + 1e8
+    weight = np.random.default_rng(7).random(5_000)
+    plain, weighted = Moments.of(X), Moments.of(X, weight)
+    for column in range(2):
+        exact = math.fsum(X[:, column]) / len(X)
+        assert abs(plain.mean[column] - exact) <= np.spacing(exact)
+        exact = math.fsum(X[:, column] * weight) / math.fsum(weight)
+        assert abs(weighted.mean[column] - exact) <= 2 * np.spacing(exact)
 
 
 def test_many_chunks_are_one(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -32,11 +33,15 @@ def slow_hotelling(mixture: Mixture, i: int, j: int) -> float:
     return (first + second) / 2
 
 
-def slow_reduce(mixture: Mixture, k: int) -> Mixture:
+def slow_reduce(
+    mixture: Mixture,
+    k: int,
+    distance: Callable[[Mixture, int, int], float] = slow_hotelling,
+) -> Mixture:
     """All distances anew before every merge."""
     while mixture.n_components > k:
         pairs = itertools.combinations(range(mixture.n_components), 2)
-        i, j = min(pairs, key=lambda pair: slow_hotelling(mixture, *pair))
+        i, j = min(pairs, key=lambda pair: distance(mixture, *pair))
         mixture = merge_pair(mixture, i, j)
     return mixture
 
@@ -95,11 +100,33 @@ def test_reducing_keeps_the_moments(seed, size, d, kind, data):
     assert_same_moments(reduced, mixture)
 
 
-@given(seeds, st.integers(2, 9), kinds, st.integers(1, 3))
-def test_the_search_is_the_slow_one(seed, size, kind, k):
-    mixture = random_mixture(seed, size, 2, kind)
+@given(seeds, st.integers(2, 20), kinds, st.integers(1, 3), st.sampled_from([0.5, 4.0]))
+def test_the_search_is_the_slow_one(seed, size, kind, k, spread):
+    mixture = random_mixture(seed, size, 2, kind, spread)
     k = min(k, size)
     assert_close(reduce(mixture, k), by_mean(slow_reduce(mixture, k)))
+
+
+WEIGHT_CRITERIA = {
+    "light first": lambda a, b: a + b,
+    "heavy first": lambda a, b: -(a + b),
+    "alike first": lambda a, b: np.abs(a - b),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHT_CRITERIA)
+@given(seed=seeds, size=st.integers(3, 15))
+def test_the_search_is_the_slow_one_when_a_merge_draws_others_near_or_away(name, seed, size):
+    # By weight alone, so that a merged component may become the nearest of any other.
+    mixture, distance = random_mixture(seed, size, 1), WEIGHT_CRITERIA[name]
+
+    def slow(m: Mixture, i: int, j: int) -> float:
+        return distance(m.weights[i], m.weights[j])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CRITERIA, name, lambda pool, i: distance(pool.weights, pool.weights[i]))
+        got = reduce(mixture, 2, criterion=name)
+    assert_close(got, by_mean(slow_reduce(mixture, 2, slow)))
 
 
 @given(seeds, st.integers(2, 8), kinds, st.integers(1, 4))

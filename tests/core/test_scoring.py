@@ -68,12 +68,27 @@ def test_units_do_not_matter(seed, unit):
     np.testing.assert_allclose(a, b, atol=1e-9)
 
 
+def test_rows_so_close_that_they_round_to_few_values_are_calibrated_too():
+    # At 1e8 neighbouring floats lie 1.5e-8 apart: most draws have one of a few densities.
+    coarse = Mixture([1.0], [[1e8]], [[(3e-8) ** 2]], "diag")
+    curve = TailCurve.of(coarse)
+    assert len(curve.tail) < 30
+    peak, off = curve.score(coarse.log_prob([[1e8], [1e8 + 6e-8]]))
+    assert peak == 0
+    assert off == pytest.approx(0.95, abs=0.04)
+
+
 def test_a_seed_decides_the_curve():
     mixture = random_mixture(1, 3, 2)
     a, b, c = (TailCurve.of(mixture, seed=s, draws=5_000) for s in (1, 1, 2))
     assert a == b
     assert hash(a) == hash(b)
     assert a != c
+
+
+def test_too_few_draws_are_refused():
+    with pytest.raises(InvalidInput, match="got 100; allowed: 1000 or more"):
+        TailCurve.of(random_mixture(1, 3, 2), draws=100)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixtures import random_rows, seeds
+from mixtures import KINDS, random_rows, seeds
 
+from gmm_core.gaussian import kind_of
 from gmm_core.rows import Rows
-from gmm_core.seeding import kmeans_plus_plus, lloyd, nearest
+from gmm_core.seeding import cold_start, kmeans_plus_plus, lloyd, nearest
 
 
 def make(X: np.ndarray, k: int, weight: np.ndarray | None = None) -> Rows:
@@ -78,6 +79,15 @@ def test_lloyd_leaves_an_empty_centre_where_it_is():
     moved = lloyd(rows, far, 5)
     assert moved[1, 0] == 1e3
     np.testing.assert_allclose(moved[0, 0], rows.at(slice(None)).mean(), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cold_start_has_usable_covariances_even_for_groups_of_one_row(kind):
+    X = np.vstack([random_rows(1, 50, 2, groups=1), [[1e3, 1e3], [-1e3, 1e3]]])
+    rows = make(X, 3)
+    start = cold_start(rows, 3, kind_of(kind), np.zeros(2), np.random.default_rng(1))
+    assert start.weights.sum() == pytest.approx(1)
+    assert kind_of(kind).condition_numbers(start.covariances).max() < 1e3
 
 
 def test_seeding_weighs_features_alike_whatever_their_units():

@@ -131,14 +131,27 @@ def test_blocks_far_from_zero(kind):
     assert not violations(laws)
 
 
+def test_blocks_of_both_covariance_types_pool_as_full():
+    full, diag = SUMMARIES["full"][0], SUMMARIES["diag"][1]
+    pooled = pool([full, diag])
+    assert pooled.covariance_type == "full"
+    same = pool([full, dataclasses.replace(diag, mixture=diag.mixture.as_type("full"))])
+    assert pooled == same
+    mixture = window_mixture([full, diag], 2, covariance_type="diag")
+    assert mixture.covariance_type == "diag"
+    bounds = {"condition_number": 1e8, "maximum_weight": 1.0}
+    for window in (mixture, window_mixture([full, diag], 2)):
+        assert not violations(window_laws(window, [full, diag], **bounds))
+    np.testing.assert_allclose(np.diagonal(mixture.covariance()), np.diagonal(pooled.covariance()))
+
+
 def test_what_is_refused():
-    full, diag = SUMMARIES["full"], SUMMARIES["diag"]
+    full = SUMMARIES["full"]
     other_stream = dataclasses.replace(full[1], stream="other")
     other_feature = dataclasses.replace(full[1], features=(Feature("x0"), Feature("x1", "log1p")))
     for blocks, message in (
         ([], "no block summaries"),
         ([full[0], full[0]], "twice"),
-        ([full[0], diag[1]], "covariance type"),
         ([full[0], other_stream], "stream"),
         ([full[0], other_feature], "features"),
     ):

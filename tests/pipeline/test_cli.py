@@ -29,7 +29,12 @@ def blockmix(tmp_path, declared):
             **extra,
         }
         return subprocess.run(
-            [PROGRAM, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            [PROGRAM, *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     return run
@@ -69,5 +74,15 @@ def test_an_empty_quarantine_says_so(blockmix):
 
 def test_help_is_quick_and_complete(blockmix):
     text = blockmix("--help").stdout
-    for verb in ("land", "fit", "merge", "promote", "transform", "marts", "run", "status", "quarantine"):
+    for verb in (
+        "land",
+        "fit",
+        "merge",
+        "promote",
+        "transform",
+        "marts",
+        "run",
+        "status",
+        "quarantine",
+    ):
         assert verb in text

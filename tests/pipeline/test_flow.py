@@ -170,6 +170,20 @@ def test_other_settings_give_another_fit_and_another_version(stream, at):
     assert at.registry.load(stream.name, 2).mixture.n_components == 2
 
 
+@pytest.mark.parametrize("order", [("full", "diag"), ("diag", "full")])
+def test_a_window_may_hold_blocks_of_both_covariance_types(stream, at, order):
+    for key, kind in zip(KEYS, order, strict=False):
+        run_day(stream.with_overrides(covariance_type=kind), key, at)
+    champion = at.registry.alias(stream.name, CHAMPION)
+    assert champion.tags["blocks"] == "2"
+    mixture = at.registry.load(stream.name, champion.version).mixture
+    assert mixture.covariance_type == order[1]
+    rows = np.vstack([np.log(make_rows(key).price) for key in KEYS[:2]]).ravel()
+    blocks = [at.store.summary(stream.name, key) for key in KEYS[:2]]
+    added = np.mean([block.regularisation[0] for block in blocks])
+    assert mixture.covariance()[0, 0] - added == pytest.approx(rows.var(), rel=1e-9)
+
+
 def test_transform_restores_the_source_values(stream, at):
     run_day(stream, KEYS[0], at)
     out = at.engine.read(at.store.path(stream.name, "transformed", KEYS[0]))

@@ -42,7 +42,9 @@ def test_publishing_replaces_the_whole_folder(url):
     for text in ("first", "second"):
         staged = lake.stage("s", "landed", KEY)
         write(lake, staged, text)
-        assert lake.publish("s", "landed", KEY, staged, {"text": text}) == lake.path("s", "landed", KEY)
+        assert lake.publish("s", "landed", KEY, staged, {"text": text}) == lake.path(
+            "s", "landed", KEY
+        )
         assert read(lake, lake.path("s", "landed", KEY)) == text
         assert lake.manifest("s", "landed", KEY) == {"text": text}
     assert lake._fs.ls(f"{lake._root}/s/_staging", detail=False) == []
@@ -67,7 +69,12 @@ def test_quarantine_keeps_every_delivery(url):
         assert read(lake, f"{where}/rows") == digest
     entry = lake.quarantined("s")[KEY]
     assert entry["reason"] == "rows: got 3, allowed at least 50"
-    assert entry["checks"][0] == {"name": "rows", "passed": False, "got": "3", "bound": "at least 50"}
+    assert entry["checks"][0] == {
+        "name": "rows",
+        "passed": False,
+        "got": "3",
+        "bound": "at least 50",
+    }
     lake.repaired("s", KEY, ("fit",))
     assert KEY in lake.quarantined("s")
     lake.repaired("s", KEY, ("rows", "fit"))

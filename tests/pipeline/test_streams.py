@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from gmm_core.errors import InvalidInput, InvalidStream, NotFound
-from gmm_core.pipeline.streams import Stream, load_stream, load_streams, parse_key, stream_names
+from gmm_core.pipeline.stream_files import load_stream, load_streams, stream_names
+from gmm_core.pipeline.streams import Stream, parse_key
 
 PROJECT = Path(__file__).resolve().parents[2]
 

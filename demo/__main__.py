@@ -1,0 +1,227 @@
+"""`make demo`: start everything, backfill 14 days, show what came out, stay up until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import functools
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from demo import fault
+from demo.airflow import AirflowClient, environment, migrate, processes
+from demo.board import STEPS, Board
+from demo.services import LOOPBACK, Service, free_port, running
+from gmm_core.config import Settings
+from gmm_core.errors import BlockmixError, ComputationFailed, ServiceUnavailable
+from gmm_core.pipeline.stream_files import load_stream
+from gmm_core.pipeline.streams import Stream
+from gmm_core.pipeline.verbs import CHAMPION
+from gmm_core.pipeline.wiring import open_services
+from gmm_core.tables import blocks_table, components_table, quarantine_table
+
+PROJECT = Path(__file__).resolve().parent.parent
+STREAM, FIRST, DAYS = "baskets", dt.date(2017, 3, 1), 14
+LIMIT = 1800.0  # seconds after which a backfill that does not end is given up
+
+
+def main() -> int:
+    """Run the demo; the exit status."""
+    options = _options()
+    console = Console()
+    signal.signal(signal.SIGTERM, _interrupt)
+    keys = [str(FIRST + dt.timedelta(days=i)) for i in range(options.days)]
+    home = PROJECT / (".blockmix-fault" if options.fault else ".blockmix")
+    try:
+        settings = _settings(home)
+        if options.fault:
+            bad_key = keys[len(keys) // 2]
+            console.print(
+                f"[bold]Corrupting the source[/] on {bad_key}: amounts arrive in cents, not dollars"
+            )
+            settings = settings.model_copy(
+                update={"streams": fault.corrupted_streams(home, STREAM, bad_key)}
+            )
+        _demonstrate(settings, keys, console, stay=bool(options.keep))
+    except KeyboardInterrupt:
+        console.print("\nstopped")
+    except BlockmixError as error:
+        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False)
+        return 1
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument("--keep", type=int, choices=(0, 1), default=1, help="stay up at the end")
+    parser.add_argument("--fault", action="store_true", help="corrupt one of the days")
+    parser.add_argument("--days", type=int, default=DAYS, choices=range(1, 32), metavar="1..31")
+    return parser.parse_args()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _settings(home: Path) -> Settings:
+    ports = {
+        name: free_port(port)
+        for name, port in {"spark": 15002, "mlflow": 5000, "docs": 8081}.items()
+    }
+    mlflow = f"http://{LOOPBACK}:{ports['mlflow']}"
+    return Settings(
+        home=home,
+        spark_remote=f"sc://{LOOPBACK}:{ports['spark']}",
+        tracking_uri=mlflow,
+        data_docs_ui=f"http://{LOOPBACK}:{ports['docs']}",
+    )
+
+
+def _demonstrate(settings: Settings, keys: list[str], console: Console, *, stay: bool) -> None:
+    port = free_port(8080)
+    env = {**environment(settings.home, port, parallelism=4), **settings.environment()}
+    os.environ.update(settings.environment())  # this process reads the same lake and registry
+    console.print(
+        f"[bold]Starting[/] Airflow, MLflow, Spark and Data Docs (logs in {settings.home / 'logs'})"
+    )
+    with console.status("preparing Airflow's database"):
+        migrate(env, settings.home / "logs" / "airflow-migrate.log")
+    begin = time.monotonic()
+    with running(
+        _services(settings, env, port),
+        settings.home / "logs",
+        functools.partial(_say_ready, console),
+    ):
+        client, stream = AirflowClient(port), load_stream(STREAM, settings.streams)
+        board = Board(STREAM, keys, console)
+        with console.status("waiting for the DAGs to be parsed"):
+            _await_dags(client)
+        _backfill(client, board, console)
+        _report(settings, stream, board, console, time.monotonic() - begin)
+        _addresses(settings, port, console)
+        if stay:
+            console.print("Ctrl-C stops everything.")
+            while True:
+                time.sleep(3600)
+
+
+def _services(settings: Settings, env: dict[str, str], port: int) -> list[Service]:
+    from gmm_core.registry import server as mlflow
+    from gmm_core.spark import session as spark
+
+    spark_port, mlflow_port, docs_port = (
+        int(url.rsplit(":", 1)[1])
+        for url in (settings.spark_remote, settings.tracking_uri, settings.data_docs_ui)
+    )
+    store = settings.home / "mlflow"
+    store.mkdir(parents=True, exist_ok=True)
+    docs = settings.quality_root / "gx" / "docs"
+    docs.mkdir(parents=True, exist_ok=True)
+    return [
+        Service(
+            "spark-connect",
+            spark.server_command(spark_port),
+            spark.server_environment(),
+            port=spark_port,
+        ),
+        Service(
+            "mlflow",
+            mlflow.server_command(
+                mlflow_port, f"sqlite:///{store / 'mlflow.db'}", str(store / "artifacts")
+            ),
+            mlflow.server_environment(),
+            health=f"{settings.tracking_uri}/health",
+        ),
+        Service(
+            "data-docs",
+            [
+                sys.executable,
+                "-m",
+                "http.server",
+                str(docs_port),
+                "--bind",
+                LOOPBACK,
+                "--directory",
+                str(docs),
+            ],
+            port=docs_port,
+        ),
+        *processes(env, port),
+    ]
+
+
+def _say_ready(console: Console, name: str, seconds: float) -> None:
+    console.print(f"  {name} is up after {seconds:.0f} s", highlight=False)
+
+
+def _await_dags(client: AirflowClient, patience: float = 120.0) -> None:
+    wanted = sorted({f"{STREAM}_{dag}" for _, dag, _ in STEPS})
+    deadline = time.monotonic() + patience
+    while not client.knows(wanted):
+        if errors := client.import_errors():
+            raise ServiceUnavailable("a DAG file does not parse", remedy=errors[0].splitlines()[-1])
+        if time.monotonic() > deadline:
+            raise ServiceUnavailable(
+                f"the DAGs {wanted} did not appear",
+                got=f"{patience:.0f} s",
+                remedy="read the log of airflow-dag-processor",
+            )
+        time.sleep(0.5)
+
+
+def _backfill(client: AirflowClient, board: Board, console: Console) -> None:
+    console.print(f"[bold]Backfilling[/] {board.keys[0]} to {board.keys[-1]}")
+    since = dt.datetime.now(dt.UTC).isoformat()
+    client.backfill(f"{STREAM}_fit_block", board.keys[0], board.keys[-1], max_active_runs=1)
+    dags, deadline = sorted({f"{STREAM}_{dag}" for _, dag, _ in STEPS}), time.monotonic() + LIMIT
+    with contextlib.ExitStack() as stack:
+        live = (
+            stack.enter_context(Live(board.table(), console=console))
+            if console.is_terminal
+            else None
+        )
+        while not board.finished():
+            if time.monotonic() > deadline:
+                raise ComputationFailed(
+                    "the backfill did not end",
+                    got=f"{LIMIT:.0f} s",
+                    remedy="look at the runs in Airflow",
+                )
+            time.sleep(1.0)
+            board.update(client.tasks(dags, since), live)
+
+
+def _report(
+    settings: Settings, stream: Stream, board: Board, console: Console, seconds: float
+) -> None:
+    services = open_services(settings)
+    console.print(blocks_table(stream, services))
+    champion = services.registry.alias(stream.name, CHAMPION)
+    if champion is not None:
+        model = services.registry.load(stream.name, champion.version)
+        console.print(components_table(stream, champion, model))
+    if (refused := quarantine_table(stream, services)) is not None:
+        console.print(refused)
+    spans = sorted(board.seconds_per_block().values())
+    console.print(
+        f"{len(board.keys)} blocks in {seconds:.0f} s, start of the services included; a block took "
+        f"{spans[len(spans) // 2]:.1f} s from landing to marts (median; slowest {spans[-1]:.1f} s)",
+        highlight=False,
+    )
+
+
+def _addresses(settings: Settings, port: int, console: Console) -> None:
+    console.print(f"[bold]Airflow[/]    http://{LOOPBACK}:{port}/dags/{STREAM}_fit_block")
+    console.print(f"[bold]MLflow[/]     {settings.tracking_uri}/#/models/{STREAM}")
+    console.print(f"[bold]Data Docs[/]  {settings.data_docs_ui}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

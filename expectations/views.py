@@ -1,0 +1,151 @@
+"""What a gate looks at: the columns it judges, as plain numbers, in one shape for pandas and Spark.
+
+A column is in the view when it is in the rows and holds numbers; what it was found to be otherwise
+is kept for the report. NaN and null are the same thing here: missing. The event time becomes the
+hours since the block's day began (UTC), so that no time zone of a session can shift it.
+
+A Spark frame of few rows is brought into this process, which costs one job; a larger one stays
+where it is. Nothing here imports pyspark: a Spark frame brings its own methods.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gmm_core.errors import ServiceUnavailable
+
+__all__ = ["EVENT_TIME", "MISSING", "View", "is_spark", "numbers_of", "spark_answers", "view_of"]
+
+EVENT_TIME = "event_time"
+MISSING = "missing"
+
+_SPARK_NUMBERS = {"byte", "short", "integer", "long", "float", "double", "decimal"}
+
+
+@dataclass(frozen=True)
+class View:
+    """The columns of interest.
+
+    Parameters
+    ----------
+    frame : pandas or Spark, float64 columns only.
+    found : for every column that was asked for, the type it has in the rows, or `MISSING`.
+    """
+
+    frame: Any
+    found: dict[str, str]
+
+    @property
+    def unusable(self) -> dict[str, str]:
+        """What was asked for and is not in the frame, with what was found in its place."""
+        return {name: kind for name, kind in self.found.items() if name not in self.frame.columns}
+
+
+def is_spark(rows: Any) -> bool:
+    """Whether the rows are a Spark frame, classic or Connect."""
+    return type(rows).__module__.partition(".")[0] == "pyspark"
+
+
+@contextmanager
+def spark_answers(question: str) -> Iterator[None]:
+    """Turns what Spark raises about a question into `ServiceUnavailable`: asking again may help."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("pyspark", "py4j", "grpc"):
+            raise
+        raise ServiceUnavailable(
+            f"Spark could not answer {question}",
+            got=(str(error) or type(error).__name__).splitlines()[0][:300],
+            remedy="look at the Spark server, then run the block again",
+        ) from error
+
+
+def view_of(rows: Any, names: Sequence[str], day: dt.date | None, limit: int) -> View:
+    """The named columns, and `EVENT_TIME` when a day is given.
+
+    Parameters
+    ----------
+    rows : pandas, Spark or Spark Connect frame.
+    names : columns that should hold numbers.
+    day : the block's day.
+    limit : a Spark frame of at most so many rows comes back as pandas.
+    """
+    if not is_spark(rows):
+        return _pandas_view(rows, names, day)
+    view = _spark_view(rows, names, day)
+    few = view.frame.limit(limit + 1).toPandas()
+    return view if len(few) > limit else View(few.astype(np.float64), view.found)
+
+
+def numbers_of(column: pd.Series) -> pd.Series | None:
+    """The column as float64, or `None` when it holds anything else but numbers and gaps."""
+    kind = column.dtype
+    if pd.api.types.is_bool_dtype(kind) or pd.api.types.is_complex_dtype(kind):
+        return None
+    if not pd.api.types.is_numeric_dtype(kind) and not all(map(_is_number, column.dropna())):
+        return None
+    return pd.Series(column.to_numpy(np.float64, na_value=np.nan))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal | np.number) and not isinstance(value, bool)
+
+
+def _pandas_view(rows: pd.DataFrame, names: Sequence[str], day: dt.date | None) -> View:
+    found, kept = {}, {}
+    for name in [*names, *([EVENT_TIME] if day else [])]:
+        column = rows.get(name)
+        if not isinstance(column, pd.Series):
+            found[name] = MISSING if column is None else "several columns of that name"
+            continue
+        found[name] = str(column.dtype)
+        values = _hours(column, day) if day and name == EVENT_TIME else numbers_of(column)
+        if values is not None:
+            kept[name] = values.to_numpy(np.float64, na_value=np.nan)
+    # Rows are counted from 0: the library takes slices by label, which other indexes trip over.
+    return View(pd.DataFrame(kept, index=pd.RangeIndex(len(rows))), found)
+
+
+def _hours(column: pd.Series, day: dt.date) -> pd.Series | None:
+    if column.dtype == object:
+        if not all(isinstance(value, dt.datetime) for value in column.dropna()):
+            return None
+        column = pd.to_datetime(column, utc=True, errors="coerce")
+    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return None
+    zone = ", UTC" if column.dt.tz else ""
+    moments = column.astype(f"datetime64[{column.dt.unit}{zone}]").dt.tz_localize(None)
+    # Microseconds reach any year; differences in nanoseconds overflow after 292 of them.
+    since = moments.dt.as_unit("us") - pd.Timestamp(day).as_unit("us")
+    return since.dt.total_seconds() / 3600
+
+
+def _spark_view(rows: Any, names: Sequence[str], day: dt.date | None) -> View:
+    types = {field.name: field.dataType.typeName() for field in rows.schema.fields}
+    found = {name: types.get(name, MISSING) for name in names}
+    columns = [
+        f"CASE WHEN isnan(CAST(`{name}` AS DOUBLE)) THEN NULL ELSE CAST(`{name}` AS DOUBLE) END"
+        f" AS `{name}`"
+        for name, kind in found.items()
+        if kind in _SPARK_NUMBERS
+    ]
+    if day:
+        found[EVENT_TIME] = types.get(EVENT_TIME, MISSING)
+        start = {
+            "timestamp": f"TIMESTAMP'{day}T00:00:00Z'",
+            "timestamp_ntz": f"TIMESTAMP_NTZ'{day} 00:00:00'",
+        }.get(found[EVENT_TIME])
+        if start:
+            since = f"timestampdiff(MICROSECOND, {start}, `{EVENT_TIME}`)"
+            columns.append(f"{since} / 3.6e9 AS `{EVENT_TIME}`")
+    # The constant keeps the number of rows when no column is usable.
+    return View(rows.selectExpr(*columns, "1D AS `_row`"), found)

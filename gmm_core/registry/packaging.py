@@ -1,0 +1,173 @@
+"""The folder of a served model: mixture as JSON, the code that reads it, signature, example.
+
+The code goes along under a name of its own, `blockmix_model_<digest of the sources>`. Carried as
+`gmm_core` it would hide an installed gmm_core from the job that loads the model, and two versions
+written by different releases could not be used in one process.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gmm_core import codec
+from gmm_core.errors import InvalidInput
+from gmm_core.model import OUTPUTS, DensityModel
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.models import ModelSignature
+
+__all__ = [
+    "MODEL_FILE",
+    "CarriedCode",
+    "carried_code",
+    "example_rows",
+    "save_served_model",
+    "signature",
+]
+
+MODEL_FILE = "model.json"
+_PACKAGE = "gmm_core"
+_SOURCES = Path(__file__).resolve().parent.parent
+_SCRIPT = Path(__file__).with_name("served_model.py")
+_IMPORT = re.compile(rf"^(\s*from ){_PACKAGE}(\.\w+ import )", flags=re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CarriedCode:
+    """The script and the modules that it needs, under the package name they travel with.
+
+    `modules` maps file names to sources; `requirements` are the third-party packages that the
+    script and the modules import, pinned to the installed versions.
+    """
+
+    package: str
+    script: str
+    modules: dict[str, str]
+    requirements: tuple[str, ...]
+
+
+@cache
+def carried_code() -> CarriedCode:
+    """The served model's script and all modules of gmm_core that it reaches, and nothing else.
+
+    Raises `InvalidInput` when one of them imports gmm_core in a way that cannot be renamed.
+    """
+    sources: dict[str, str] = {}
+    outside: set[str] = set()
+    waiting = [_SCRIPT]
+    while waiting:
+        path = waiting.pop()
+        if path.name in sources:
+            continue
+        sources[path.name] = path.read_text(encoding="utf-8")
+        for module in _imports(path, sources[path.name]):
+            if module.startswith(f"{_PACKAGE}."):
+                waiting.append(_SOURCES / f"{module.removeprefix(f'{_PACKAGE}.')}.py")
+            else:
+                outside.add(module.partition(".")[0])
+    digest = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()[:12]
+    package = f"blockmix_model_{digest}"
+    renamed = {name: _IMPORT.sub(rf"\1{package}\2", text) for name, text in sources.items()}
+    init = f'"""Numerics of a served Blockmix model, from sources with digest {digest}."""\n'
+    # MLflow pins itself, and the standard library is there.
+    needed = sorted(outside - sys.stdlib_module_names - {"mlflow"})
+    return CarriedCode(
+        package=package,
+        script=renamed.pop(_SCRIPT.name),
+        modules={"__init__.py": init, **renamed},
+        requirements=tuple(f"{name}=={version(name)}" for name in needed),
+    )
+
+
+def _imports(path: Path, source: str) -> Iterator[str]:
+    """Names of the modules that a source file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names, carried = [alias.name for alias in node.names], False
+        elif isinstance(node, ast.ImportFrom):
+            # A relative import can only mean this package, and cannot be renamed.
+            names, carried = [_PACKAGE if node.level else node.module or ""], node.level == 0
+        else:
+            continue
+        for name in names:
+            carried = carried and re.fullmatch(r"\w+\.\w+", name) is not None
+            if name.partition(".")[0] == _PACKAGE and not carried:
+                raise InvalidInput(
+                    f"{path.name}, line {node.lineno}: a model cannot carry this import",
+                    got=ast.unparse(node),
+                    bound=f"from {_PACKAGE}.MODULE import NAME",
+                )
+            yield name
+
+
+def example_rows(model: DensityModel) -> dict[str, list[float]]:
+    """Plausible rows in source units: the centre of each component, largest weight first."""
+    table = sorted(model.component_table(), key=lambda row: (-row["weight"], row["component"]))
+    return {
+        name: [float(row["centre"]) for row in table if row["feature"] == name]
+        for name in model.feature_names
+    }
+
+
+def signature(model: DensityModel) -> ModelSignature:
+    """Features in source units as doubles, and `output`, one of the five."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.double, name) for name in model.feature_names]),
+        params=ParamSchema([ParamSpec("output", DataType.string, OUTPUTS[0])]),
+    )
+
+
+def save_served_model(model: DensityModel, card: str, logged: LoggedModel, scratch: Path) -> Path:
+    """Write the model folder, with the model card beside MLflow's own files; returns it.
+
+    Parameters
+    ----------
+    card : the model card, markdown.
+    logged : MLflow's entry for the model, whose ids the folder is to carry.
+    scratch : an empty folder, for the model folder and for what MLflow copies into it.
+    """
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import Model
+
+    code = carried_code()
+    folder, package = scratch / "folder", scratch / code.package
+    script, mixture = scratch / _SCRIPT.name, scratch / MODEL_FILE
+    package.mkdir()
+    for name, source in code.modules.items():
+        (package / name).write_text(source, encoding="utf-8")
+    script.write_text(code.script, encoding="utf-8")
+    content = json.dumps(codec.to_dict(model), allow_nan=False, indent=1)
+    mixture.write_text(content, encoding="utf-8")
+    mlflow.pyfunc.save_model(
+        path=str(folder),
+        mlflow_model=Model(
+            artifact_path=logged.artifact_location,
+            run_id=logged.source_run_id,
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
+        ),
+        python_model=str(script),
+        artifacts={"model": str(mixture)},
+        code_paths=[str(package)],
+        signature=signature(model),
+        input_example=(pd.DataFrame(example_rows(model)), {"output": OUTPUTS[0]}),
+        pip_requirements=list(code.requirements),
+        metadata={"stream": model.stream, "anomaly_above": model.anomaly_above},
+    )
+    (folder / "model_card.md").write_text(card, encoding="utf-8")
+    return folder

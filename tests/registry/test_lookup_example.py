@@ -1,0 +1,107 @@
+"""examples/lookup.py and the code of docs/serving.md, as a user runs them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gmm_core.registry import packaging
+from gmm_core.registry.mlflow_registry import MlflowRegistry
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCRIPT = PROJECT / "examples" / "lookup.py"
+
+
+def lookup(folder, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-I", str(SCRIPT), *arguments],
+        cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **environment},
+    )  # fmt: skip
+
+
+def test_it_pins_the_champion_and_finds_the_odd_row(
+    server, stream, model, lineage, report, empty_folder
+):
+    registry = MlflowRegistry(server)
+    for _ in range(2):
+        registry.register(stream, model, lineage, report())
+    registry.point(stream.name, "champion", 1)
+    ran = lookup(empty_folder, "--stream", stream.name, MLFLOW_TRACKING_URI=server)
+    assert ran.returncode == 0, ran.stderr
+    assert f"{stream.name}: champion is version 1, pinned" in ran.stdout
+    for value in lineage.values():
+        assert value in ran.stdout
+    # Three centres, which are dense, and a fourth row with fifty times the price.
+    assert "unusual rows (score above 0.995): [3]" in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_no_champion(server, stream, model, lineage, report, empty_folder, merged):
+    if merged:
+        MlflowRegistry(server).register(stream, model, lineage, report())
+    ran = lookup(empty_folder, "--stream", stream.name, "--tracking-uri", server)
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert ran.stderr == f"lookup: no champion of {stream.name} at {server}: promote a version\n"
+
+
+def test_no_server(empty_folder):
+    ran = lookup(empty_folder, "--tracking-uri", "http://127.0.0.1:15239")
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1] == (
+        "lookup: no answer from MLflow at http://127.0.0.1:15239: is the server running?"
+    )
+    assert "Traceback" not in ran.stderr
+
+
+def test_it_is_short_and_needs_little():
+    text = SCRIPT.read_text()
+    assert text.count("\n") < 60
+    imported = {
+        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).partition(".")[0]
+        for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)
+    }  # fmt: skip
+    assert imported - sys.stdlib_module_names == {"mlflow", "pandas"}
+
+
+def test_the_code_of_the_page_runs(server, stream, model, lineage, report, monkeypatch):
+    import mlflow
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # the page's code sets it
+    registry = MlflowRegistry(server)
+    for _ in range(2):
+        registry.register(stream, model, lineage, report())
+    registry.point(stream.name, "previous", 1)
+    registry.point(stream.name, "champion", 2)
+    page = (PROJECT / "docs" / "serving.md").read_text()
+    page = page.replace("http://127.0.0.1:5000", server).replace("baskets", stream.name)
+    load, in_spark, roll_back = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    compile(in_spark, "serving.md", "exec")  # run by hand: it needs a Spark session
+    rows = pd.DataFrame(packaging.example_rows(model))
+    names = {"rows": rows}
+    try:
+        exec(load, names)
+        exec(roll_back, names)
+    finally:
+        mlflow.set_tracking_uri(None)
+    expected = model.output(dict(rows.items()), "score")["score"]
+    np.testing.assert_array_equal(names["scores"]["score"], expected)
+    assert registry.alias(stream.name, "champion").version == 1
+
+
+def test_the_page_names_every_tag_and_output():
+    from gmm_core.model import OUTPUTS
+    from gmm_core.registry.records import LINEAGE
+
+    page = (PROJECT / "docs" / "serving.md").read_text()
+    assert [name for name in (*OUTPUTS, *LINEAGE) if f"`{name}`" not in page] == []
