@@ -1,6 +1,6 @@
 """Score rows with the champion of a stream from any job: needs mlflow and pandas, no Blockmix.
 
-    python examples/lookup.py --tracking-uri http://127.0.0.1:5000 --stream baskets
+python examples/lookup.py --tracking-uri http://127.0.0.1:5000 --stream baskets
 """
 
 import argparse

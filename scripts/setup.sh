@@ -11,9 +11,10 @@ say "setting up $venv (about 2 GB; one to five minutes, once)"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 quiet="--quiet --disable-pip-version-check"
 "$venv/bin/python" -m pip install $quiet --require-hashes -r requirements/bootstrap.txt
+# Compiled once here, or every process would compile what it imports where bytecode is not kept.
 # uv brings the environment to the lock several times faster than pip; where it cannot reach the
 # packages (pip has a mirror configured that uv does not know of), pip installs the same files.
-"$venv/bin/uv" pip sync --quiet --python "$venv/bin/python" --require-hashes requirements/lock.txt ||
+"$venv/bin/uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes requirements/lock.txt ||
     { say "uv could not install the lock; trying pip"
       "$venv/bin/python" -m pip install $quiet --require-hashes -r requirements/lock.txt; }
 "$venv/bin/python" -m pip install $quiet --no-deps --no-build-isolation --no-index --editable .

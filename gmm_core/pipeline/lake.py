@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import glob
 import json
 import uuid
 from dataclasses import asdict
@@ -90,7 +91,7 @@ class Lake:
         return summary
 
     def summary_keys(self, stream: str) -> list[str]:
-        return self._keys(f"{self._root}/{stream}/summaries/block=*/summary.json", -2)
+        return self._keys(f"{glob.escape(self._root)}/{stream}/summaries/block=*/summary.json", -2)
 
     # quarantine
 
@@ -160,7 +161,8 @@ class Lake:
         return sorted(p.split("/")[part].removeprefix("block=") for p in self._fs.glob(pattern))
 
     def _reports(self, stream: str, key: str) -> list[str]:
-        return list(self._fs.glob(f"{self._root}/{stream}/quarantine/block={key}/*/report.json"))
+        root = glob.escape(self._root)
+        return list(self._fs.glob(f"{root}/{stream}/quarantine/block={key}/*/report.json"))
 
     def _write_json(self, path: str, value: dict[str, Any]) -> None:
         self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gmm_core.config import Settings, load_settings
+from gmm_core.errors import OutputRefused
 from gmm_core.pipeline.streams import Stream
 from gmm_core.pipeline.verbs import Outcome
 
@@ -56,10 +57,24 @@ def open_services(settings: Settings | None = None) -> Installation:
 
 
 def build_marts(stream: Stream, key: str | None, settings: Settings | None = None) -> Outcome:
-    """Run dbt for one block of a stream, or for all of them with `key=None`."""
+    """Run dbt for one block of a stream, or for all of them with `key=None`.
+
+    Raises `OutputRefused` when a data test found rows it should not find.
+    """
     from gmm_core.warehouse import build_marts as build
 
     settings = settings or load_settings()
     built = build(stream, key, settings.lake_url, settings.warehouse_root)
-    facts = {"models": built.models, "tests": built.tests, "seconds": round(built.seconds, 2)}
-    return Outcome("marts", stream.name, key or "all", True, facts)
+    scope = built.key or "all"
+    if not built.passed:
+        raise OutputRefused(
+            f"the data tests refused the marts of {stream.name} {scope} ({built.reason})",
+            remedy="read the compiled SQL it names; the transformed rows are as they were",
+        )
+    facts = {
+        "models": built.models,
+        "tests": built.tests,
+        "warnings": len(built.warnings),
+        "seconds": round(built.seconds, 2),
+    }
+    return Outcome("marts", stream.name, scope, True, facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import uuid
 from pathlib import Path
@@ -19,7 +20,7 @@ REPORT = GateReport("rows", (Check("rows", False, "3", "at least 50"), Check("sc
 @pytest.fixture(params=["disk", "file url", "memory"])
 def url(request, tmp_path) -> str:
     return {
-        "disk": str(tmp_path / "lake"),
+        "disk": str(tmp_path / "la[k]e"),
         "file url": f"file://{tmp_path}/lake",
         "memory": f"memory://{uuid.uuid4().hex}",
     }[request.param]
@@ -79,7 +80,7 @@ def test_quarantine_keeps_every_delivery(url):
     assert KEY in lake.quarantined("s")
     lake.repaired("s", KEY, ("rows", "fit"))
     assert lake.quarantined("s") == {}
-    kept = lake._fs.glob(f"{lake._root}/s/quarantine/block={KEY}/*/report.json")
+    kept = lake._fs.glob(f"{glob.escape(lake._root)}/s/quarantine/block={KEY}/*/report.json")
     assert len(kept) == 2
 
 

@@ -169,9 +169,7 @@ class TestRegister:
 
 
 class TestFind:
-    def test_the_newest_with_all_tags(
-        self, registry, stream, model, lineage, report, monkeypatch
-    ):
+    def test_the_newest_with_all_tags(self, registry, stream, model, lineage, report, monkeypatch):
         monkeypatch.setattr(mlflow_registry, "_AT_ONCE", 2)  # so that three versions need two pages
         for settings in ("old", "old", "new"):
             registry.register(stream, model, {**lineage, "settings": settings}, report())

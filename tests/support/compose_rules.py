@@ -120,7 +120,9 @@ def privileges(services: Services, _: Any) -> Iterator[str]:
         for key, value in wanted.items():
             if service.get(key) != value:
                 yield f"{name}: {key} must be {value}, got {service.get(key)}"
-        if service.get("user", "") in ("root", "0", "0:0") or (name in FOREIGN and "user" not in service):
+        if service.get("user", "") in ("root", "0", "0:0") or (
+            name in FOREIGN and "user" not in service
+        ):
             yield f"{name} runs as root"
 
 
@@ -191,5 +193,13 @@ def _ends(service: Mapping[str, Any]) -> bool:
 
 
 RULES: tuple[Callable[[Services, Any], Iterator[str]], ...] = (
-    images, health, dependencies, exposure, privileges, endurance, volumes, hosts, settings,
+    images,
+    health,
+    dependencies,
+    exposure,
+    privileges,
+    endurance,
+    volumes,
+    hosts,
+    settings,
 )

@@ -1,0 +1,132 @@
+"""What the Blockmix DAG files share at parse time: streams, their two assets, parameters, retries.
+
+Not a DAG file itself (see `.airflowignore`). What happens inside a task is in `blockmix_run`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule
+
+from gmm_core.config import load_settings
+from gmm_core.errors import ComputationFailed, InvalidInput, InvalidStream, Refused
+from gmm_core.pipeline.stream_files import load_streams
+from gmm_core.pipeline.streams import MAX_K, MAX_WINDOW, Stream
+
+__all__ = [
+    "BLOCK_KEY",
+    "KEY_FORMAT",
+    "OVERRIDES",
+    "RETRIES",
+    "bad_streams",
+    "block_asset",
+    "dag_settings",
+    "good_streams",
+    "midnight",
+    "window_asset",
+]
+
+KEY_FORMAT = "%Y-%m-%d"
+
+# What repeating cannot help fails at once and shows as failed; the rest is tried again.
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(Refused, RetryAction.FAIL, reason="a gate refused: repeating cannot help"),
+        RetryRule(InvalidInput, RetryAction.FAIL, reason="wrong input: repeating cannot help"),
+        RetryRule(
+            ComputationFailed, RetryAction.RETRY, reason="the work failed: it may help to repeat"
+        ),
+    ]
+)
+
+RETRIES = {
+    "retries": 2,
+    "retry_delay": dt.timedelta(seconds=20),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": dt.timedelta(minutes=10),
+    "retry_policy": RETRY_POLICY,
+}
+
+OVERRIDES = {
+    "k": Param(
+        None,
+        type=["integer", "null"],
+        minimum=1,
+        maximum=MAX_K,
+        title="Components k",
+        description="Components of the block mixture and of the window mixture. Empty: the stream's own.",
+    ),
+    "window": Param(
+        None,
+        type=["integer", "null"],
+        minimum=1,
+        maximum=MAX_WINDOW,
+        title="Window length",
+        description="Blocks in the window, the newest ones up to the key. Empty: the stream's own.",
+    ),
+    "covariance_type": Param(
+        None,
+        type=["string", "null"],
+        enum=["full", "diag", None],
+        title="Covariance type",
+        description="full: any ellipsoid; diag: axes along the features. Empty: the stream's own.",
+    ),
+}
+
+
+# Names the block of a run started by hand without a partition key.
+BLOCK_KEY = {
+    "block_key": Param(
+        None,
+        type=["string", "null"],
+        format="date",
+        title="Block key",
+        description="UTC day of the block, for a run without a partition key.",
+    )
+}
+
+
+def good_streams() -> list[Stream]:
+    """The streams whose files are right, in name order."""
+    return [one for one in load_streams(load_settings().streams) if isinstance(one, Stream)]
+
+
+def bad_streams() -> list[InvalidStream]:
+    """What is wrong with the other files."""
+    return [one for one in load_streams(load_settings().streams) if isinstance(one, InvalidStream)]
+
+
+def block_asset(stream: Stream) -> Asset:
+    """Block mixtures of a stream; partition = block key."""
+    return _asset(stream, "block_mixture")
+
+
+def window_asset(stream: Stream) -> Asset:
+    """Promoted window mixtures of a stream; partition = newest block key of the window."""
+    return _asset(stream, "window_mixture")
+
+
+def _asset(stream: Stream, kind: str) -> Asset:
+    return Asset(f"{stream.name}_{kind}", f"blockmix://{stream.name}/{kind}", group="blockmix")
+
+
+def midnight(day: dt.date) -> dt.datetime:
+    """The first moment of a UTC day."""
+    return dt.datetime.combine(day, dt.time(), dt.UTC)
+
+
+def dag_settings(stream: Stream, doc: str | None) -> dict[str, Any]:
+    """Arguments every DAG of a stream has.
+
+    Unpaused from the start, since asset events that come while a DAG is paused are lost to it.
+    """
+    return {
+        "doc_md": doc,
+        "description": f"{stream.name}: {(doc or '').strip().splitlines()[0]}",
+        "tags": ["blockmix", f"stream:{stream.name}"],
+        "catchup": False,
+        "is_paused_upon_creation": False,
+        "default_args": {"owner": stream.owner, **RETRIES},
+    }

@@ -1,0 +1,125 @@
+"""What the tasks of the Blockmix DAGs do: find the run's block and settings, call the verb, tell of it.
+
+Not a DAG file itself (see `.airflowignore`). Everything heavy is imported inside the functions.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset
+
+from gmm_core.errors import InvalidInput, Refused
+from gmm_core.pipeline.streams import MAX_WINDOW, Stream, parse_key
+
+if TYPE_CHECKING:
+    from gmm_core.pipeline.verbs import Outcome
+
+__all__ = [
+    "PAGES",
+    "block_key",
+    "event_extra",
+    "overrides",
+    "requested_days",
+    "run_verb",
+    "windows_of",
+]
+
+PAGES = "pages"  # XCom key under which plugins/blockmix_plugin.py finds a task's pages
+
+
+def run_verb(name: str, stream: Stream, context: Mapping[str, Any], **options: Any) -> Outcome:
+    """Run a verb on the run's block; its pages go to XCom, also when a gate refuses."""
+    from gmm_core.pipeline import verbs, wiring
+
+    log = logging.getLogger(f"blockmix.{name}")
+    try:
+        key = block_key(context)
+        if name == "marts":
+            outcome = wiring.build_marts(stream, key)
+        else:
+            outcome = getattr(verbs, name)(stream, key, wiring.open_services(), **options)
+    except (InvalidInput, Refused) as error:
+        pages = getattr(error, "pages", {})
+        _publish(pages, context)
+        # The message says it all; the frames inside the verb would only hide it.
+        links = "".join(f"\n{page}: {where}" for page, where in pages.items() if where)
+        log.error("%s%s", error, links)  # noqa: TRY400
+        raise error.with_traceback(None) from None
+    _publish(outcome.pages, context)
+    done = "done" if outcome.changed else "nothing to do"
+    log.info("%s %s %s: %s %s", name, stream.name, key, done, outcome.facts)
+    return outcome
+
+
+def _publish(pages: Mapping[str, str], context: Mapping[str, Any]) -> None:
+    if any(pages.values()):
+        context["ti"].xcom_push(key=PAGES, value=dict(pages))
+
+
+def block_key(context: Mapping[str, Any]) -> str:
+    """The block key of a run: its partition key, else the parameter `block_key`."""
+    key = context.get("partition_key") or context["params"].get("block_key")
+    if not key:
+        raise InvalidInput(
+            "this run names no block",
+            bound="a partition key, or the parameter block_key",
+            remedy="start it by a backfill or with a partition key, or fill in block_key",
+        )
+    parse_key(key)
+    return str(key)
+
+
+def overrides(context: Mapping[str, Any], asset: Asset | None = None) -> dict[str, Any]:
+    """Fit settings that differ from the stream's: the run's own, over those its event carries."""
+    names = ("k", "window", "covariance_type")
+    own = {name: context["params"].get(name) for name in names}
+    carried = event_extra(context, asset).get("overrides", {}) if asset else {}
+    return {**carried, **{name: value for name, value in own.items() if value is not None}}
+
+
+def event_extra(context: Mapping[str, Any], asset: Asset) -> dict[str, Any]:
+    """What the newest event that started this run carries; nothing for a run by hand."""
+    events = context["triggering_asset_events"].get(asset) or ()
+    newest = max(events, key=lambda event: event.timestamp, default=None)
+    return dict(newest.extra) if newest else {}
+
+
+def windows_of(stream: Stream, key: str) -> list[str]:
+    """The block key, and the keys of later present blocks whose window holds this block.
+
+    A block that comes out of order, or is repaired after quarantine, belongs to windows that were
+    merged without it. Their partitions are announced again, so that they are merged anew.
+    """
+    from gmm_core.pipeline.wiring import open_services
+    from gmm_core.window import select_blocks
+
+    present = open_services().store.summary_keys(stream.name)
+    later = [other for other in present if other > key]
+    return [key, *(k for k in later if key in select_blocks(present, k, stream.window.blocks))]
+
+
+def requested_days(stream: Stream, first: str, last: str) -> list[str]:
+    """The block keys from `first` to `last`, both included; raises `InvalidInput`."""
+    start, end = parse_key(first), parse_key(last)
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    newest = min(stream.end or yesterday, yesterday)
+    if start < stream.start or end > newest:
+        raise InvalidInput(
+            f"stream {stream.name} has no such blocks",
+            got=f"{first} to {last}",
+            bound=f"{stream.start} to {newest}",
+            remedy="choose days within the stream",
+        )
+    count = (end - start).days + 1
+    if not 1 <= count <= MAX_WINDOW:
+        raise InvalidInput(
+            "first_day and last_day are not a range of days",
+            got=f"{first} to {last}",
+            bound=f"1 to {MAX_WINDOW} days, first_day not after last_day",
+            remedy="for a longer range start a backfill",
+        )
+    return [str(start + dt.timedelta(days=i)) for i in range(count)]

@@ -1,0 +1,68 @@
+"""Merge the window that ends at one block, and promote the result.
+
+| | |
+|---|---|
+| Starts | once per block key, when `<stream>_fit_block` gives that block's mixture; by hand |
+| Window | the newest present blocks up to the key, as many as the stream's `window.blocks` |
+| Gives | a version of the MLflow model `<stream>`; asset `<stream>_window_mixture`, partition = block key |
+| Rerun | safe: a window with the same blocks and settings is not registered twice |
+
+One run at a time per stream, since it moves the aliases `challenger`, `champion` and `previous`.
+
+**A red `merge`** means that the model gate refused the window mixture, or that the window has too few
+blocks: the champion stays, consumers notice nothing. *Data Docs* shows the report, the log its last line.
+
+**`promote` says held** when the champion already knows later blocks: filling in the past never
+moves consumers back in time. To go back on purpose, move the alias to `previous` in MLflow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, PartitionedAssetTimetable, task
+from blockmix_dag import (
+    BLOCK_KEY,
+    OVERRIDES,
+    block_asset,
+    dag_settings,
+    good_streams,
+    midnight,
+    window_asset,
+)
+from blockmix_run import overrides, run_verb
+
+from gmm_core.pipeline.streams import Stream
+
+
+def merge_window(stream: Stream) -> None:
+    """The DAG of one stream."""
+    blocks, window = block_asset(stream), window_asset(stream)
+    with DAG(
+        f"{stream.name}_merge_window",
+        schedule=PartitionedAssetTimetable(assets=blocks),
+        start_date=midnight(stream.start),
+        max_active_runs=1,
+        params=BLOCK_KEY | OVERRIDES,
+        **dag_settings(stream, __doc__),
+    ):
+
+        @task
+        def merge(**context: Any) -> dict[str, Any]:
+            wanted = stream.with_overrides(**overrides(context, blocks))
+            return run_verb("merge", wanted, context).to_dict()
+
+        @task(outlets=[window])
+        def promote(merged: dict[str, Any], **context: Any) -> dict[str, Any]:
+            facts = merged["facts"]
+            outcome = run_verb("promote", stream, context, version=facts["version"])
+            event = context["outlet_events"][window]
+            event.extra = {name: facts[name] for name in ("version", "block_set_hash")}
+            event.add_partitions(outcome.key)
+            return outcome.to_dict()
+
+        promote(merge())
+
+
+for declared in good_streams():
+    merge_window(declared)

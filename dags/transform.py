@@ -1,0 +1,66 @@
+"""Normalise and score one block with a pinned model version, then build the marts.
+
+| | |
+|---|---|
+| Starts | once per block key, when `<stream>_merge_window` promotes a window mixture; by hand |
+| Model | the version that event names; by hand the parameter `version`, else the champion |
+| Gives | transformed Parquet in the lake and the dbt marts, each row with its model version |
+| Rerun | safe: the block's rows are replaced in one step, or left when nothing changed |
+
+One run at a time per stream, since DuckDB has one writer.
+
+**A red `transform`** means that the output gate refused the rows: they are in quarantine, the rows
+of before stay readable. *Data Docs* shows the report. Merge the window again or repair the block,
+then clear the task.
+
+**A red `marts`** is a failed dbt test or a locked warehouse; the log names the model. Close what
+holds the file open, then clear the task.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, Param, PartitionedAssetTimetable, task
+from blockmix_dag import BLOCK_KEY, dag_settings, good_streams, midnight, window_asset
+from blockmix_run import event_extra, run_verb
+
+from gmm_core.pipeline.streams import Stream
+
+VERSION = {
+    "version": Param(
+        None,
+        type=["integer", "null"],
+        minimum=1,
+        title="Model version",
+        description="Version to score with, for a run by hand. Empty: the champion.",
+    )
+}
+
+
+def transform_block(stream: Stream) -> None:
+    """The DAG of one stream."""
+    window = window_asset(stream)
+    with DAG(
+        f"{stream.name}_transform",
+        schedule=PartitionedAssetTimetable(assets=window),
+        start_date=midnight(stream.start),
+        max_active_runs=1,
+        params=BLOCK_KEY | VERSION,
+        **dag_settings(stream, __doc__),
+    ):
+
+        @task
+        def transform(**context: Any) -> dict[str, Any]:
+            version = context["params"]["version"] or event_extra(context, window).get("version")
+            return run_verb("transform", stream, context, version=version).to_dict()
+
+        @task
+        def marts(**context: Any) -> dict[str, Any]:
+            return run_verb("marts", stream, context).to_dict()
+
+        transform() >> marts()
+
+
+for declared in good_streams():
+    transform_block(declared)

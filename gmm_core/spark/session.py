@@ -1,0 +1,198 @@
+"""Spark sessions, and the command that starts a Spark Connect server of one's own.
+
+With a server (`sc://host:port`) a task pays a second or two instead of a JVM start. Blockmix uses
+data frames only: no RDD and no SparkContext, so that both kinds of session do the same.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import socket
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pyspark
+from pyspark.sql import SparkSession
+
+from gmm_core.errors import InvalidInput, ServiceUnavailable
+from gmm_core.spark.failures import SPARK_ERRORS, spark_errors
+
+__all__ = ["CONNECT_PORT", "server_command", "server_environment", "session"]
+
+CONNECT_PORT = 15002
+_LOOPBACK = "127.0.0.1"
+_PATIENCE = 5.0  # seconds to wait for a server to accept a connection
+
+# What the engine's answers depend on: set in every session, whatever the server's defaults are.
+_MEANING = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.timestampType": "TIMESTAMP_LTZ",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.adaptive.enabled": "true",
+    # Few files: pack shuffled rows up to the advisory size even when that leaves cores idle.
+    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Spark's default, INT96, has no statistics, and other readers take it for local time.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # pandas writes TIMESTAMP(NANOS), which Spark refuses; see source.py for what becomes of it.
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
+}
+# A Spark on this machine alone. The size of a cluster is its administrator's business.
+_LOCAL = {
+    "spark.driver.host": _LOOPBACK,
+    "spark.driver.bindAddress": _LOOPBACK,
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "16",
+}
+
+
+def session(remote: str = "", master: str = "local[*]") -> SparkSession:
+    """A session with its own SQL settings.
+
+    Parameters
+    ----------
+    remote : Spark Connect address, `sc://host:port`; empty: a classic session in this process.
+    master : Spark master of the classic session.
+
+    Raises
+    ------
+    InvalidInput : `remote` is not a Spark Connect address.
+    ServiceUnavailable : nothing answers at `remote`, or Spark did not start.
+    """
+    # These two loggers print every failed query with its JVM stack; `spark_errors` tells it better.
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    remote = remote or os.environ.get("SPARK_REMOTE", "")
+    spark = _remote_session(remote) if remote else _classic_session(master)
+    with spark_errors("the session's settings", remedy="use Spark 4"):
+        for key, value in _MEANING.items():
+            spark.conf.set(key, value)
+    return spark
+
+
+def _remote_session(remote: str) -> SparkSession:
+    _knock(remote)
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    with spark_errors(f"no session at {remote}", remedy=_start_remedy(remote)):
+        # create, not getOrCreate: a notebook's own session keeps its settings.
+        spark: SparkSession = SparkSession.builder.remote(remote).create()
+        # The default waits ten minutes for a server that went away; 4 retries take 5 seconds.
+        cast("Any", spark).client.set_retry_policies([DefaultPolicy(max_retries=4)])
+    atexit.register(_release, spark)  # else the server keeps it for an hour
+    return spark
+
+
+def _release(spark: SparkSession) -> None:
+    # The server may be gone: do not wait for it at exit, and do not talk about it.
+    with warnings.catch_warnings(action="ignore"):
+        cast("Any", spark).client.set_retry_policies([])
+        spark.stop()
+
+
+def _knock(remote: str) -> None:
+    """See that the server accepts connections: the client itself would try for ten minutes."""
+    try:
+        address = urlsplit(remote.split(";", 1)[0])
+        host, port = address.hostname, address.port or CONNECT_PORT
+    except ValueError:
+        host, port = None, 0
+    if not remote.startswith("sc://") or not host:
+        raise InvalidInput(
+            "not a Spark Connect address",
+            got=remote,
+            bound="sc://host:port",
+            remedy="correct BLOCKMIX_SPARK_REMOTE",
+        )
+    try:
+        socket.create_connection((host, port), timeout=_PATIENCE).close()
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"no Spark Connect server answers at {remote} ({error})", remedy=_start_remedy(remote)
+        ) from None
+
+
+def _start_remedy(remote: str) -> str:
+    return (
+        f"start the server of {remote}, or unset BLOCKMIX_SPARK_REMOTE to run Spark in this process"
+    )
+
+
+def _classic_session(master: str) -> SparkSession:
+    builder = SparkSession.builder.appName("blockmix").master(master)
+    if master.startswith("local"):
+        # Another Python found on PATH would lack what the workers import.
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        os.environ["SPARK_LOCAL_IP"] = _LOOPBACK
+        settings = {
+            **_LOCAL,
+            "spark.executorEnv.PYTHONPATH": _code(),
+            "spark.ui.showConsoleProgress": "false",
+            "spark.log.level": "ERROR",
+        }
+        for key, value in settings.items():
+            builder = builder.config(key, value)
+    try:
+        # newSession: settings of its own over the one SparkContext of the process.
+        return builder.getOrCreate().newSession()
+    except SPARK_ERRORS as error:
+        raise ServiceUnavailable(
+            f"Spark did not start with master {master!r} ({str(error).strip().splitlines()[0]})",
+            remedy="install Java 17 or newer, point JAVA_HOME at it, and check spark_master",
+        ) from None
+
+
+def _code() -> str:
+    """The folder gmm_core is imported from: workers on this machine import it from there too."""
+    return str(Path(__file__).resolve().parents[2])
+
+
+def server_command(
+    port: int = CONNECT_PORT, *, master: str = "local[*]", memory: str = "1g"
+) -> list[str]:
+    """Command line of a Spark Connect server from the installed PySpark; listens on loopback only.
+
+    Run it with `server_environment()` added to the environment. The process is the server itself:
+    SIGTERM ends it and its Python workers. `memory` is the heap of the JVM.
+    """
+    settings = {
+        **_LOCAL,
+        **_MEANING,
+        # Sessions share warm Python workers: else each starts its own, and leaves its daemon behind.
+        "spark.sql.artifact.isolation.enabled": "false",
+        "spark.connect.grpc.binding.address": _LOOPBACK,
+        "spark.connect.grpc.binding.port": str(port),
+    }
+    flags = [part for key, value in settings.items() for part in ("--conf", f"{key}={value}")]
+    return [
+        str(_spark_home() / "bin" / "spark-submit"),
+        "--class",
+        "org.apache.spark.sql.connect.service.SparkConnectServer",
+        "--name",
+        "blockmix",
+        "--master",
+        master,
+        "--driver-memory",
+        memory,
+        *flags,
+        "local:/dev/null",
+    ]
+
+
+def server_environment() -> dict[str, str]:
+    """Variables that `server_command` needs besides the environment."""
+    return {
+        "SPARK_HOME": str(_spark_home()),
+        "SPARK_LOCAL_IP": _LOOPBACK,
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join(filter(None, [_code(), os.environ.get("PYTHONPATH", "")])),
+    }
+
+
+def _spark_home() -> Path:
+    return Path(pyspark.__file__).parent

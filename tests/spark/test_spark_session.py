@@ -1,0 +1,109 @@
+"""Sessions: what is set, what listens, and what happens when nobody answers."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from gmm_core.errors import InvalidInput, ServiceUnavailable
+from gmm_core.spark.engine import SparkEngine
+from gmm_core.spark.session import server_command, server_environment, session
+
+KEY = "2017-03-14"
+
+
+def listening(pid: int) -> set[str]:
+    """Addresses (hex, as the kernel writes them) the process listens on, IPv4 and IPv6."""
+    targets = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            cells = line.split()
+            if cells[3] == "0A" and f"socket:[{cells[9]}]" in targets:
+                found.add(cells[1].split(":")[0])
+    return found
+
+
+def test_the_server_listens_on_loopback_only(server, engine, landed):
+    addresses = listening(server.process.pid)
+    ipv4, mapped, ipv6 = "0100007F", "0000000000000000FFFF00000100007F", "0" * 24 + "01000000"
+    assert addresses
+    assert addresses <= {ipv4, mapped, ipv6}
+
+
+def test_a_session_has_the_settings_the_answers_depend_on(server):
+    spark = session(server.remote)
+    assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+    assert spark.conf.get("spark.sql.ansi.enabled") == "true"
+    assert spark.conf.get("spark.sql.parquet.outputTimestampType") == "TIMESTAMP_MICROS"
+    assert spark.version.startswith("4.")
+
+
+def test_sessions_do_not_share_settings(server, engine, landed):
+    other = session(server.remote)
+    other.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    with engine._spark() as spark:
+        assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+
+
+def test_the_engine_opens_one_session_and_keeps_it(server, landed):
+    engine = SparkEngine(server.remote)
+    assert engine._session is None, "not before it is needed"
+    engine.read(landed[0])
+    first = engine._session
+    engine.read(landed[0])
+    assert engine._session is first
+
+
+def test_nobody_answers():
+    with socket.socket() as taken:  # bound, not listening: nobody else can take the port
+        taken.bind(("127.0.0.1", 0))
+        remote = f"sc://127.0.0.1:{taken.getsockname()[1]}"
+        begin = time.monotonic()
+        with pytest.raises(
+            ServiceUnavailable,
+            match=rf"no Spark Connect server answers at {remote} .*BLOCKMIX_SPARK_REM",
+        ):
+            session(remote)
+    assert time.monotonic() - begin < 5, "said at once, not after ten minutes of tries"
+
+
+@pytest.mark.parametrize(
+    "remote", ["127.0.0.1:15002", "http://127.0.0.1:1", "sc://", "sc://host:port"]
+)
+def test_not_an_address(remote):
+    with pytest.raises(InvalidInput, match=r"not a Spark Connect address: got .*sc://host:port"):
+        session(remote)
+
+
+def test_a_server_that_went_away_is_found_again(start_server, baskets, landed):
+    doomed = start_server()
+    engine = SparkEngine(doomed.remote)
+    engine.read(landed[0])
+    doomed.process.send_signal(signal.SIGTERM)
+    assert doomed.process.wait(30) is not None
+    begin = time.monotonic()
+    with pytest.raises(ServiceUnavailable):
+        engine.land(baskets, KEY, "/unused")
+    assert time.monotonic() - begin < 40
+    assert engine._session is None, "the next call opens a new session"
+
+
+def test_the_server_command_names_loopback_and_the_installed_spark():
+    command, env = server_command(15002, master="local[3]", memory="2g"), server_environment()
+    assert Path(command[0]).is_file()
+    assert str(Path(command[0]).parents[1]) == env["SPARK_HOME"]
+    text = " ".join(command)
+    for setting in (
+        "spark.driver.host",
+        "spark.driver.bindAddress",
+        "spark.connect.grpc.binding.address",
+    ):
+        assert f"--conf {setting}=127.0.0.1" in text
+    assert "--master local[3]" in text
+    assert "--driver-memory 2g" in text
+    assert Path(env["PYTHONPATH"].split(":")[0], "gmm_core").is_dir()
