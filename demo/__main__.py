@@ -221,6 +221,12 @@ def _addresses(settings: Settings, port: int, console: Console) -> None:
     console.print(f"[bold]Airflow[/]    http://{LOOPBACK}:{port}/dags/{STREAM}_fit_block")
     console.print(f"[bold]MLflow[/]     {settings.tracking_uri}/#/models/{STREAM}")
     console.print(f"[bold]Data Docs[/]  {settings.data_docs_ui}")
+    console.print("To use them from another terminal:")
+    shared = {"BLOCKMIX_HOME", "BLOCKMIX_STREAMS", "BLOCKMIX_SPARK_REMOTE", "BLOCKMIX_TRACKING_URI",
+              "BLOCKMIX_DATA_DOCS_UI"}  # fmt: skip
+    exports = {n: v for n, v in settings.environment().items() if n in shared}
+    for name, value in {**exports, "MLFLOW_TRACKING_URI": settings.tracking_uri}.items():
+        console.print(f"  export {name}={value}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

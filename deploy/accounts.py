@@ -20,7 +20,7 @@ VARIABLE = "AIRFLOW_ACCOUNTS"
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:
-    """Airflow's list of users, and the password of each; raises `ValueError` without a password in it."""
+    """Airflow's list of users, and the password of each; a `ValueError` never shows a password."""
     users: list[str] = []
     passwords: dict[str, str] = {}
     for number, entry in enumerate(text.split(","), start=1):
@@ -42,7 +42,7 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 
 
 def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The environment of an API server with these accounts; writes the passwords' file to `folder`."""
+    """The environment of an API server with these accounts; their passwords go to a new file."""
     users, passwords = parse(given.get(VARIABLE, ""))
     handle, path = tempfile.mkstemp(prefix="accounts-", suffix=".json", dir=folder)
     with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -48,7 +48,7 @@ def main(folder: Path = PROJECT) -> str:
     try:
         handle = os.open(folder / ".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return f"{folder / '.env'} is there already; it was left as it is"
+        return f"{folder / '.env'} is there already and stays as it is"
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     return ""

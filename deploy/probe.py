@@ -1,7 +1,7 @@
 """Health of a service, as exit status 0 or 1: `probe.py URL [FIELD]`.
 
-`tcp://host:port` has to accept a connection, `http://...` has to answer 200. With FIELD, the answer is
-a JSON object in which FIELD is neither empty nor an object whose `status` is other than "healthy".
+`tcp://host:port` has to accept a connection, `http://...` has to answer 200. With FIELD, the answer
+is a JSON object in which FIELD is neither empty nor an object with a `status` other than "healthy".
 Standard library only, since it runs every few seconds.
 """
 
@@ -22,7 +22,7 @@ def problem(url: str, field: str = "") -> str:
     address = urlsplit(url)
     try:
         if address.scheme == "tcp":
-            socket.create_connection((address.hostname, address.port), TIMEOUT).close()
+            socket.create_connection((address.hostname, address.port or 80), TIMEOUT).close()
             return ""
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310  (our own URLs)
             return _field_problem(json.load(answer), field) if field else ""

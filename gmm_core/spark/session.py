@@ -6,12 +6,12 @@ data frames only: no RDD and no SparkContext, so that both kinds of session do t
 
 from __future__ import annotations
 
-import atexit
+import datetime as dt
 import logging
 import os
 import socket
 import sys
-import warnings
+import uuid
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -77,22 +77,37 @@ def session(remote: str = "", master: str = "local[*]") -> SparkSession:
 
 def _remote_session(remote: str) -> SparkSession:
     _knock(remote)
+    with spark_errors(f"no session at {remote}", remedy=_start_remedy(remote)):
+        try:
+            return _connected(_address(remote))
+        except SPARK_ERRORS as error:
+            if "SESSION_CLOSED" not in str(error):
+                raise
+            return _connected(remote)  # the server ended the shared session: one of its own, then
+
+
+def _connected(address: str) -> SparkSession:
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
-    with spark_errors(f"no session at {remote}", remedy=_start_remedy(remote)):
-        # create, not getOrCreate: a notebook's own session keeps its settings.
-        spark: SparkSession = SparkSession.builder.remote(remote).create()
-        # The default waits ten minutes for a server that went away; 4 retries take 5 seconds.
-        cast("Any", spark).client.set_retry_policies([DefaultPolicy(max_retries=4)])
-    atexit.register(_release, spark)  # else the server keeps it for an hour
-    return spark
+    # create, not getOrCreate: a notebook's own session keeps its settings.
+    spark: Any = SparkSession.builder.remote(address).create()
+    # The default waits ten minutes for a server that went away; 4 retries take 5 seconds.
+    spark.client.set_retry_policies([DefaultPolicy(max_retries=4)])
+    spark.release_session_on_close = False  # stopping one client must not take it from the others
+    _ = spark.version  # the first call that reaches the server
+    return cast("SparkSession", spark)
 
 
-def _release(spark: SparkSession) -> None:
-    # The server may be gone: do not wait for it at exit, and do not talk about it.
-    with warnings.catch_warnings(action="ignore"):
-        cast("Any", spark).client.set_retry_policies([])
-        spark.stop()
+def _address(remote: str) -> str:
+    """The address with the id of the one session that all of Blockmix shares for a day.
+
+    Spark keeps Python workers by session: with a session each, every task would wait seconds for
+    its own, and leave their parent process behind for as long as the server runs.
+    """
+    if "session_id=" in remote:
+        return remote
+    shared = uuid.uuid5(uuid.NAMESPACE_URL, f"blockmix/{dt.datetime.now(dt.UTC).date()}")
+    return f"{remote if ';' in remote else remote.rstrip('/') + '/'};session_id={shared}"
 
 
 def _knock(remote: str) -> None:
@@ -163,8 +178,8 @@ def server_command(
     settings = {
         **_LOCAL,
         **_MEANING,
-        # Sessions share warm Python workers: else each starts its own, and leaves its daemon behind.
-        "spark.sql.artifact.isolation.enabled": "false",
+        # Longer than a day's session is asked for: a session that ended cannot be had again.
+        "spark.connect.session.manager.defaultSessionTimeout": "25h",
         "spark.connect.grpc.binding.address": _LOOPBACK,
         "spark.connect.grpc.binding.port": str(port),
     }

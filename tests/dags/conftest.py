@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,6 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 DAGS = PROJECT / "dags"
-
-# Airflow reads these once, when it is first imported.
-_HOME = tempfile.TemporaryDirectory(prefix="blockmix-airflow-")
-os.environ["AIRFLOW_HOME"] = _HOME.name
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(DAGS)
-os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PROJECT / "plugins")
-os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 
 DECLARED = {
     "stream": "orders",
@@ -41,6 +31,22 @@ DECLARED = {
     "mixture": {"k": 3, "restarts": 2},
     "window": {"blocks": 3},
 }
+
+
+@pytest.fixture(scope="session")
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("airflow")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def airflow_environment(airflow_home: Path) -> Iterator[None]:
+    """Airflow reads its environment when it is first imported: no test file may do so at its top."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_HOME", str(airflow_home))
+        patch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+        patch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(DAGS))
+        patch.setenv("AIRFLOW__CORE__PLUGINS_FOLDER", str(PROJECT / "plugins"))
+        yield
 
 
 @pytest.fixture(scope="session")

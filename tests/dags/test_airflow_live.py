@@ -40,7 +40,6 @@ PRELOAD = {
     "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
     "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": LOADED,
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
 }
 FIT, MERGE, TRANSFORM = "orders_fit_block", "orders_merge_window", "orders_transform"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ print("duckdb", duckdb.__file__)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-        env={**__import__("os").environ, "AIRFLOW__CORE__PLUGINS_FOLDER": str(folder)},
+        env={**os.environ, "AIRFLOW__CORE__PLUGINS_FOLDER": str(folder)},
     )  # fmt: skip
     return done.stdout
 

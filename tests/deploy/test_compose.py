@@ -25,6 +25,7 @@ from compose_rules import problems
 
 import gmm_core
 
+FILE = raw()
 ENV = environment_file(script("new_env").filled((PROJECT / ".env.example").read_text()))
 Service = dict[str, Any]
 
@@ -192,7 +193,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_rules_notice(name: str) -> None:
     apply, expected = CHANGES[name]
-    document = copy.deepcopy(raw())
+    document = copy.deepcopy(FILE)
     apply(document)
     found = problems(document, ENV)
     assert any(re.search(expected, problem) for problem in found), found

@@ -1,11 +1,10 @@
-"""The services of docker-compose.yml, run for real on this machine: PostgreSQL, Airflow, MLflow, Spark."""
+"""The services of docker-compose.yml, run for real: PostgreSQL, Airflow, MLflow, Spark."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
-from compose_file import PROJECT, environment_file
+from compose_file import PROJECT, environment_file, script
 from native_stack import LOOPBACK, NativeStack, postgres_binaries
-
-sys.path.insert(0, str(PROJECT / "deploy"))
-import new_env
-
-sys.path.pop(0)
 
 POSTGRES = postgres_binaries()
 pytestmark = [
     pytest.mark.long,
     pytest.mark.system,
+    pytest.mark.timeout(1800),  # the first test also waits for every service
     pytest.mark.skipif(
         POSTGRES is None, reason="no PostgreSQL server (apt-get install postgresql)"
     ),
@@ -37,7 +32,7 @@ ACCOUNTS = "root:admin:a-long-password-1,guest:viewer:a-long-password-2"
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[NativeStack]:
-    settings = environment_file(new_env.filled((PROJECT / ".env.example").read_text()))
+    settings = environment_file(script("new_env").filled((PROJECT / ".env.example").read_text()))
     for name in ("POSTGRES_PASSWORD", "AIRFLOW_DB_PASSWORD", "MLFLOW_DB_PASSWORD"):
         settings[name] = AWKWARD + settings[name]
     folder = Path(tempfile.mkdtemp(prefix="blockmix-native-"))  # pytest's own is closed to postgres
@@ -139,6 +134,10 @@ def bearer(airflow: httpx.Client, user: str, password: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
+def address(stack: NativeStack) -> str:
+    return stack.environment("airflow-scheduler")["BLOCKMIX_SPARK_REMOTE"]
+
+
 def test_each_database_opens_to_its_owner_alone(stack: NativeStack) -> None:
     import psycopg2
 
@@ -226,8 +225,7 @@ def test_spark_connect_computes_on_the_worker_with_our_code(stack: NativeStack) 
         moments = Moments.of(rows[["x"]].to_numpy(float))
         return pd.DataFrame({"mean": moments.mean})
 
-    remote = stack.environment("airflow-scheduler")["BLOCKMIX_SPARK_REMOTE"]
-    session = SparkSession.builder.remote(remote).create()
+    session = SparkSession.builder.remote(address(stack)).create()
     try:
         groups = (
             session.range(1000).selectExpr("id % 2 AS g", "CAST(id AS DOUBLE) AS x").groupBy("g")
@@ -241,6 +239,20 @@ def test_spark_connect_computes_on_the_worker_with_our_code(stack: NativeStack) 
     assert [(app["name"], app["state"]) for app in master["activeapps"]] == [
         ("blockmix", "RUNNING")
     ]
+
+
+def test_spark_outlives_its_master(stack: NativeStack) -> None:
+    from pyspark.sql import SparkSession
+
+    stack.kill("spark-master")
+    stack.start("spark-master")
+    stack.await_healthy("spark-master", patience=120)
+    time.sleep(20)  # a worker drops the executors of a driver that its new master does not know
+    session = SparkSession.builder.remote(address(stack)).create()
+    try:
+        assert session.range(1000).selectExpr("id % 7 AS g").groupBy("g").count().count() == 7
+    finally:
+        session.stop()
 
 
 def test_data_docs_serves_the_volume(stack: NativeStack) -> None:
@@ -266,7 +278,7 @@ def test_a_block_goes_through_the_whole_pipeline(stack: NativeStack, airflow: ht
         assert states.get("2017-03-14") != "failed", task_logs(stack)
         return states.get("2017-03-14", "")
 
-    wait(lambda: all(state(dag) == "success" for dag in dags), 400)
+    wait(lambda: all(state(dag) == "success" for dag in dags), 900)
     lake = stack.folder / "var" / "lib" / "blockmix" / "lake" / "baskets"
     assert list((lake / "transformed" / "block=2017-03-14").glob("*.parquet"))
     owner = ("mlflow", stack.settings["MLFLOW_DB_PASSWORD"], "mlflow")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import socket
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyspark.sql import SparkSession
 
 from gmm_core.errors import InvalidInput, ServiceUnavailable
 from gmm_core.spark.engine import SparkEngine
-from gmm_core.spark.session import server_command, server_environment, session
+from gmm_core.spark.session import _address, server_command, server_environment, session
 
 KEY = "2017-03-14"
 
@@ -43,11 +47,50 @@ def test_a_session_has_the_settings_the_answers_depend_on(server):
     assert spark.version.startswith("4.")
 
 
-def test_sessions_do_not_share_settings(server, engine, landed):
-    other = session(server.remote)
+def test_a_session_of_someone_else_keeps_its_settings(server, engine, landed):
+    other = SparkSession.builder.remote(server.remote).create()
     other.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
     with engine._spark() as spark:
         assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+    session(server.remote)
+    assert other.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
+    other.stop()
+
+
+def worker_parents(spark):
+    """Processes that the Python workers of a session were forked from."""
+
+    def parent(batches):
+        for _ in batches:
+            yield pa.RecordBatch.from_pydict({"pid": [os.getppid()]})
+
+    return {
+        row.pid for row in spark.range(8, numPartitions=2).mapInArrow(parent, "pid long").collect()
+    }
+
+
+def test_all_clients_share_warm_python_workers(server):
+    first, second = session(server.remote), session(server.remote)
+    assert first is not second
+    assert worker_parents(first) == worker_parents(second)
+    assert len(worker_parents(first)) == 1
+    first.stop()
+    assert second.range(3).count() == 3, "stopping one client leaves the session to the others"
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("sc://h:1", "sc://h:1/;session_id=ID"),
+        ("sc://h:1/", "sc://h:1/;session_id=ID"),
+        ("sc://h:1/;token=t", "sc://h:1/;token=t;session_id=ID"),
+        ("sc://h:1/;session_id=mine", "sc://h:1/;session_id=mine"),
+    ],
+)
+def test_the_shared_session_is_part_of_the_address(remote, address):
+    made = _address(remote)
+    assert re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", made) == address
+    assert made == _address(remote), "every process finds the same"
 
 
 def test_the_engine_opens_one_session_and_keeps_it(server, landed):
@@ -82,8 +125,10 @@ def test_not_an_address(remote):
 
 def test_a_server_that_went_away_is_found_again(start_server, baskets, landed):
     doomed = start_server()
+    shared = session(doomed.remote)
+    shared.client.release_session()  # as a server does after a long idle time
     engine = SparkEngine(doomed.remote)
-    engine.read(landed[0])
+    assert engine.read(landed[0]).count() == 391, "a session of its own, then"
     doomed.process.send_signal(signal.SIGTERM)
     assert doomed.process.wait(30) is not None
     begin = time.monotonic()

@@ -1,4 +1,4 @@
-"""Reads docker-compose.yml as Compose does: anchors, then variables; and writes it for this machine."""
+"""Reads docker-compose.yml as Compose does: first the anchors, then the variables."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def raw(path: Path = COMPOSE) -> dict[str, Any]:
 
 def environment_file(text: str) -> dict[str, str]:
     """Names and values of an .env file."""
-    pairs = (line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
-    return {name: value for name, value in pairs}
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 def interpolated(value: Any, env: Mapping[str, str]) -> Any:

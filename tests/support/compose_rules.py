@@ -1,10 +1,11 @@
-"""What docker-compose.yml must keep to beyond the syntax; each rule yields its violations as sentences."""
+"""What docker-compose.yml must keep to beyond the syntax; a rule yields its violations."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ def hosts(services: Services, _: Any) -> Iterator[str]:
 
 
 def settings(services: Services, _: Any) -> Iterator[str]:
-    """Every BLOCKMIX_ and AIRFLOW__ variable is one that is read: a misspelt one would say nothing."""
+    """Every BLOCKMIX_ and AIRFLOW__ variable is one that is read; Airflow would say nothing."""
     from gmm_core.config import Settings
 
     ours = {f"BLOCKMIX_{field.upper()}" for field in Settings.model_fields}
@@ -171,6 +172,7 @@ def settings(services: Services, _: Any) -> Iterator[str]:
                 yield f"{name}: nothing reads {key}"
 
 
+@cache
 def _airflow_options() -> set[str]:
     import importlib.util
 
@@ -180,7 +182,8 @@ def _airflow_options() -> set[str]:
     assert found is not None
     assert found.submodule_search_locations
     folder = Path(next(iter(found.submodule_search_locations)))
-    sections = yaml.safe_load((folder / "config_templates" / "config.yml").read_text())
+    text = (folder / "config_templates" / "config.yml").read_text()
+    sections = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # large
     return {
         f"AIRFLOW__{section}__{option}".upper()
         for section, body in sections.items()

@@ -1,8 +1,8 @@
 """Runs the services of docker-compose.yml as processes of this machine, on loopback.
 
 Commands, environments and health checks are the file's own. Only what a container brings is
-replaced: service names and ports become 127.0.0.1 and free ports, volumes become folders, the image's
-interpreter and project become this checkout's.
+replaced: service names and ports become 127.0.0.1 and free ports, volumes become folders, the
+image's interpreter and project become this checkout's.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class NativeStack:
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.folder = folder
         self._open = ExitStack()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports = dict(zip(_listeners(), _free_ports(), strict=False))
         published = {
             "AIRFLOW_PORT": self.port("airflow-api-server"),
@@ -118,7 +119,7 @@ class NativeStack:
             for before, word in zip(["", *words], words, strict=False)
         ]
 
-    def up(self, started: Iterable[str], patience: float = 420.0) -> None:
+    def up(self, started: Iterable[str], patience: float = 900.0) -> None:
         """Start every service that is not `started`, each as soon as what it depends on allows."""
         running = {name: _Started(None) for name in started}
         deadline = time.monotonic() + patience
@@ -155,7 +156,13 @@ class NativeStack:
                 user=user,
             )
         self._open.callback(_end, process)
+        self._processes[name] = process
         return process
+
+    def kill(self, service: str) -> None:
+        """End a service the hard way, as if its container had been killed."""
+        self._processes[service].kill()
+        self._processes[service].wait()
 
     def log(self, service: str) -> Path:
         return self.folder / "logs" / f"{service}.log"
@@ -167,7 +174,7 @@ class NativeStack:
         check = [self._here(service, word) for word in words]
         env = self.environment(service)
         env["PATH"] = f"{env['PATH']}{os.pathsep}{postgres_binaries()}"
-        done = subprocess.run(check, env=env, cwd=self.folder, capture_output=True, timeout=30)
+        done = subprocess.run(check, env=env, cwd=self.folder, capture_output=True, timeout=60)
         return done.returncode == 0
 
     def await_healthy(self, service: str, patience: float = 60.0) -> None:
