@@ -35,6 +35,7 @@ _NOISE = re.compile(
     r"|Job aborted due to stage failure:.*?executor [\w.-]+\):\s*"
     r"|(?:[a-z][\w$]*\.)+[A-Z][\w$]*:\s*)+"
 )
+_RPC = re.compile(r'RpcError of RPC.*?details = "([^"]*)"', re.DOTALL)  # Spark did not answer
 _LONGEST = 300
 
 
@@ -80,7 +81,7 @@ def _translated(error: Exception, doing: str, remedy: str) -> BlockmixError:
 
 def _worker_failed(text: str, doing: str) -> ServiceUnavailable:
     trace = text.split("JVM stacktrace")[0]
-    last = [line for line in trace.splitlines() if line.strip()][-1].strip()
+    last = trace.strip().rsplit("\n", 1)[-1].strip()
     remedy = "read Spark's log, then run this again"
     if last.startswith("ModuleNotFoundError"):
         remedy = "install blockmix and its requirements in the Python of Spark's workers"
@@ -89,6 +90,7 @@ def _worker_failed(text: str, doing: str) -> ServiceUnavailable:
 
 def _short(text: str) -> str:
     """Spark's first sentence: no condition name, no SQLSTATE, no plan, no stack."""
-    line = _NOISE.sub("", text.strip()).split("\n", 1)[0]
+    details = _RPC.search(text)
+    line = details[1] if details else _NOISE.sub("", text.strip()).split("\n", 1)[0]
     line = line.split(" SQLSTATE:")[0].strip().rstrip(".;")
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

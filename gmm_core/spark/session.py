@@ -6,6 +6,7 @@ data frames only: no RDD and no SparkContext, so that both kinds of session do t
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
 import logging
 import os
@@ -27,6 +28,9 @@ __all__ = ["CONNECT_PORT", "server_command", "server_environment", "session"]
 CONNECT_PORT = 15002
 _LOOPBACK = "127.0.0.1"
 _PATIENCE = 5.0  # seconds to wait for a server to accept a connection
+# Never let go of: a Spark Connect session that is garbage-collected closes a thread pool which all
+# sessions share, under a lock, from whichever thread happens to collect. That can be a deadlock.
+_opened: list[SparkSession] = []
 
 # What the engine's answers depend on: set in every session, whatever the server's defaults are.
 _MEANING = {
@@ -91,8 +95,11 @@ def _connected(address: str) -> SparkSession:
 
     # create, not getOrCreate: a notebook's own session keeps its settings.
     spark: Any = SparkSession.builder.remote(address).create()
+    _opened.append(spark)
     # The default waits ten minutes for a server that went away; 4 retries take 5 seconds.
     spark.client.set_retry_policies([DefaultPolicy(max_retries=4)])
+    # PySpark calls the server once more when the process ends: gone is gone, by then.
+    atexit.register(spark.client.set_retry_policies, [])
     spark.release_session_on_close = False  # stopping one client must not take it from the others
     _ = spark.version  # the first call that reaches the server
     return cast("SparkSession", spark)

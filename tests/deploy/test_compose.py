@@ -126,7 +126,11 @@ CHANGES = {
     ),
     "code beside the data": (
         change("spark-worker", networks=["compute", "database"]),
-        "exposure: spark-worker must not reach",
+        "exposure: spark-worker must be on",
+    ),
+    "code within reach": (
+        change("mlflow", networks=["database", "compute"]),
+        "exposure: mlflow must not reach",
     ),
     "database in the open": (
         change("postgres", networks=["database", "default"]),

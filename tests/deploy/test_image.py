@@ -77,6 +77,7 @@ def test_every_volume_is_mounted_on_a_folder_that_its_user_owns() -> None:
         if name != "postgres" and not volume.startswith(".")
     }
     assert mounted <= owned
+    assert raw()["services"]["data-docs"]["command"][-1] in owned
 
 
 def test_the_init_script_parses() -> None:

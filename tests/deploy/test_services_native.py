@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("java") is None, reason="no Java"),
 ]
 AWKWARD = "p@ss:/?#'\"%20 "  # what would break an address, a shell or an SQL text
+PROXY = "mlflow.example"
 ACCOUNTS = "root:admin:a-long-password-1,guest:viewer:a-long-password-2"
 
 
@@ -39,8 +41,8 @@ def stack() -> Iterator[NativeStack]:
     folder.chmod(0o755)
     settings |= {
         "AIRFLOW_ACCOUNTS": ACCOUNTS,
-        "MLFLOW_HOST_NAME": "mlflow.example",
-        "MLFLOW_URL": "https://mlflow.example",
+        "MLFLOW_HOST_NAME": PROXY,
+        "MLFLOW_URL": f"https://{PROXY}",
     }
     running = NativeStack(folder, settings)
     try:
@@ -121,7 +123,7 @@ def airflow(stack: NativeStack) -> httpx.Client:
 
 @pytest.fixture(scope="module")
 def mlflow(stack: NativeStack) -> httpx.Client:
-    return httpx.Client(base_url=f"http://{LOOPBACK}:{stack.port('mlflow')}", timeout=60)
+    return httpx.Client(base_url=f"http://{LOOPBACK}:{stack.port('mlflow')}", timeout=120)
 
 
 def token(airflow: httpx.Client, user: str, password: str) -> httpx.Response:
@@ -196,7 +198,7 @@ def test_mlflow_keeps_runs_in_postgresql_and_files_behind_its_own_address(
 
 def test_mlflow_answers_to_its_names_only(stack: NativeStack, mlflow: httpx.Client) -> None:
     port = stack.port("mlflow")
-    ours = {"Host": stack.settings["MLFLOW_HOST_NAME"]}
+    ours = {"Host": PROXY}
     query = "/api/2.0/mlflow/experiments/search"
 
     def ask(host: str) -> int:
@@ -210,7 +212,7 @@ def test_mlflow_answers_to_its_names_only(stack: NativeStack, mlflow: httpx.Clie
         host: ask(host) for host in (f"mlflow:{port}", f"localhost:{port}", *ours.values())
     } == ({f"mlflow:{port}": 200, f"localhost:{port}": 200, ours["Host"]: 200})
     assert ask("evil.example") == 403
-    assert post(stack.settings["MLFLOW_URL"]) == 200
+    assert post(f"https://{PROXY}") == 200
     assert post("https://evil.example") == 403
 
 
@@ -256,12 +258,11 @@ def test_spark_outlives_its_master(stack: NativeStack) -> None:
 
 
 def test_data_docs_serves_the_volume(stack: NativeStack) -> None:
-    docs = stack.folder / "var" / "lib" / "blockmix" / "quality" / "docs"
-    (docs / "index.html").write_text("<h1>docs</h1>")
+    docs = stack.folder / "var" / "lib" / "blockmix" / "quality" / "gx" / "docs"
+    (docs / "here.html").write_text("<h1>docs</h1>")
     url = f"http://{LOOPBACK}:{stack.port('data-docs')}"
-    assert httpx.get(f"{url}/index.html").text == "<h1>docs</h1>"
-    assert httpx.get(f"{url}/../../../mlflow").status_code == 404
-    (docs / "index.html").unlink()
+    assert httpx.get(f"{url}/here.html").text == "<h1>docs</h1>"
+    assert httpx.get(f"{url}/%2e%2e/%2e%2e/docs/here.html").status_code == 404
 
 
 def test_a_block_goes_through_the_whole_pipeline(stack: NativeStack, airflow: httpx.Client) -> None:
@@ -288,8 +289,17 @@ def test_a_block_goes_through_the_whole_pipeline(stack: NativeStack, airflow: ht
     assert ("champion", 1) in versions
     assert list((stack.folder / "var" / "lib" / "mlflow").rglob("MLmodel"))
     assert list((stack.folder / "var" / "lib" / "blockmix" / "warehouse").rglob("*.duckdb"))
-    docs = f"http://{LOOPBACK}:{stack.port('data-docs')}/index.html"
-    assert httpx.get(docs).status_code == 200
+    run = f"/api/v2/dags/baskets_merge_window/dagRuns/{newest(airflow, admin)}/taskInstances/merge"
+    pages = airflow.get(f"{run}/xcomEntries/pages", headers=admin).json()["value"]
+    pages = json.loads(pages) if isinstance(pages, str) else pages
+    assert pages["mlflow"].startswith(f"https://{PROXY}/#/models/baskets")
+    assert pages["data_docs"].startswith(f"http://localhost:{stack.port('data-docs')}/")
+    assert httpx.get(pages["data_docs"]).status_code == 200
+
+
+def newest(airflow: httpx.Client, headers: dict[str, str]) -> str:
+    runs = airflow.get("/api/v2/dags/baskets_merge_window/dagRuns", headers=headers).json()
+    return str(runs["dag_runs"][-1]["dag_run_id"])
 
 
 def wait(until: Callable[[], bool], patience: float) -> None:

@@ -26,6 +26,8 @@ from gmm_core.spark.session import server_command, server_environment
 
 KEY = "2017-03-14"
 PORTS = range(15203, 15220)
+# A JVM that lives for a minute or two compiles more than it runs.
+QUICK_JVM = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 STREAMS = Path(__file__).resolve().parents[2] / "dags" / "streams"
 
 
@@ -63,7 +65,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 server_command(port, master="local[2]"),
-                env=os.environ | server_environment(),
+                env=os.environ | server_environment() | QUICK_JVM,
                 cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         started.append(process)
@@ -83,6 +85,11 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def quick_jvm() -> dict[str, str]:
+    return QUICK_JVM
 
 
 @pytest.fixture(scope="session")

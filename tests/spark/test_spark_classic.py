@@ -63,12 +63,12 @@ def clean_environment(**more):
 
 
 @pytest.fixture(scope="module")
-def classic(tmp_path_factory):
+def classic(tmp_path_factory, quick_jvm):
     folder = tmp_path_factory.mktemp("classic")
     # A stranger's Python on PATH must not become the workers' Python.
     outcome = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder), KEY, str(folder / "answer.json")],
-        cwd=PROJECT, env=clean_environment(PYSPARK_PYTHON="/bin/false"),
+        cwd=PROJECT, env=clean_environment(PYSPARK_PYTHON="/bin/false", **quick_jvm),
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stderr[-4000:]

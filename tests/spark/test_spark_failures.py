@@ -49,6 +49,10 @@ def test_the_class_follows_the_sqlstate(state, kind):
             "Lost task 0.0 in stage 2.0 (TID 3) (vm executor driver): java.io.IOException: No room\n\tat",
             "No room",
         ),
+        (
+            '<_InactiveRpcError of RPC that terminated with:\n\tstatus = UNAVAILABLE\n\tdetails = "gone"\n>',
+            "gone",
+        ),
         ("x" * 400, "x" * 300 + "..."),
     ],
 )  # fmt: skip

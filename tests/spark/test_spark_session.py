@@ -18,6 +18,7 @@ from gmm_core.spark.engine import SparkEngine
 from gmm_core.spark.session import _address, server_command, server_environment, session
 
 KEY = "2017-03-14"
+KEPT = []  # as session.py does: a session must not be garbage-collected
 
 
 def listening(pid: int) -> set[str]:
@@ -49,6 +50,7 @@ def test_a_session_has_the_settings_the_answers_depend_on(server):
 
 def test_a_session_of_someone_else_keeps_its_settings(server, engine, landed):
     other = SparkSession.builder.remote(server.remote).create()
+    KEPT.append(other)
     other.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
     with engine._spark() as spark:
         assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
@@ -132,7 +134,7 @@ def test_a_server_that_went_away_is_found_again(start_server, baskets, landed):
     doomed.process.send_signal(signal.SIGTERM)
     assert doomed.process.wait(30) is not None
     begin = time.monotonic()
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(ServiceUnavailable, match=r"Spark failed \(.*onnect.*\)\. Read Spark's log"):
         engine.land(baskets, KEY, "/unused")
     assert time.monotonic() - begin < 40
     assert engine._session is None, "the next call opens a new session"

@@ -106,8 +106,10 @@ def exposure(services: Services, document: Any) -> Iterator[str]:
         networks = set(service.get("networks", ["default"]))
         if unknown := networks - document["networks"].keys():
             yield f"{name} is on {sorted(unknown)}, which are no networks"
-        if name in CODE_EXECUTION and "database" in networks:
-            yield f"{name} must not reach the database"
+        if name in CODE_EXECUTION and networks != {"compute"}:
+            yield f"{name} must be on the network compute alone"
+        if "compute" in networks and name not in CODE_EXECUTION | {"airflow-scheduler"}:
+            yield f"{name} must not reach what executes code"
         if name in FOREIGN and networks != {"database"}:
             yield f"{name} must be on the network database alone"
     if not document["networks"]["database"].get("internal"):
