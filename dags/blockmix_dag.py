@@ -117,7 +117,7 @@ def midnight(day: dt.date) -> dt.datetime:
     return dt.datetime.combine(day, dt.time(), dt.UTC)
 
 
-def dag_settings(stream: Stream, doc: str | None) -> dict[str, Any]:
+def dag_settings(stream: Stream, doc: str | None, *, urgency: int) -> dict[str, Any]:
     """Arguments every DAG of a stream has.
 
     Unpaused from the start, since asset events that come while a DAG is paused are lost to it.
@@ -128,5 +128,10 @@ def dag_settings(stream: Stream, doc: str | None) -> dict[str, Any]:
         "tags": ["blockmix", f"stream:{stream.name}"],
         "catchup": False,
         "is_paused_upon_creation": False,
-        "default_args": {"owner": stream.owner, **RETRIES},
+        "default_args": {
+            "owner": stream.owner,
+            "priority_weight": urgency,
+            "weight_rule": "absolute",
+            **RETRIES,
+        },
     }

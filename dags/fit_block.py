@@ -53,7 +53,7 @@ def fit_block(stream: Stream) -> None:
         end_date=end,
         max_active_runs=AT_ONCE,
         params=BLOCK_KEY | OVERRIDES,
-        **dag_settings(stream, __doc__),
+        **dag_settings(stream, __doc__, urgency=1),
     ):
 
         @task(max_active_tis_per_dag=AT_ONCE)

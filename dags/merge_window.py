@@ -44,7 +44,7 @@ def merge_window(stream: Stream) -> None:
         start_date=midnight(stream.start),
         max_active_runs=1,
         params=BLOCK_KEY | OVERRIDES,
-        **dag_settings(stream, __doc__),
+        **dag_settings(stream, __doc__, urgency=2),
     ):
 
         @task

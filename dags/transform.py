@@ -7,7 +7,7 @@
 | Gives | transformed Parquet in the lake and the dbt marts, each row with its model version |
 | Rerun | safe: the block's rows are replaced in one step, or left when nothing changed |
 
-One run at a time per stream, since DuckDB has one writer.
+The marts of one block at a time per stream, since DuckDB has one writer.
 
 **A red `transform`** means that the output gate refused the rows: they are in quarantine, the rows
 of before stay readable. *Data Docs* shows the report. Merge the window again or repair the block,
@@ -27,6 +27,8 @@ from blockmix_run import event_extra, run_verb
 
 from gmm_core.pipeline.streams import Stream
 
+AT_ONCE = 2  # blocks transformed at the same time
+
 VERSION = {
     "version": Param(
         None,
@@ -45,9 +47,9 @@ def transform_block(stream: Stream) -> None:
         f"{stream.name}_transform",
         schedule=PartitionedAssetTimetable(assets=window),
         start_date=midnight(stream.start),
-        max_active_runs=1,
+        max_active_runs=AT_ONCE,
         params=BLOCK_KEY | VERSION,
-        **dag_settings(stream, __doc__),
+        **dag_settings(stream, __doc__, urgency=3),
     ):
 
         @task
@@ -55,7 +57,7 @@ def transform_block(stream: Stream) -> None:
             version = context["params"]["version"] or event_extra(context, window).get("version")
             return run_verb("transform", stream, context, version=version).to_dict()
 
-        @task
+        @task(max_active_tis_per_dag=1)
         def marts(**context: Any) -> dict[str, Any]:
             return run_verb("marts", stream, context).to_dict()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -51,24 +52,22 @@ class Board:
         if live is not None:
             live.update(self.table())
 
-    def finished(self) -> bool:
-        """Whether every day has gone as far as it can."""
-        return all(self._day_finished(key) for key in self.keys)
+    def finished(self, keys: list[str]) -> bool:
+        """Whether every one of the days has gone as far as it can."""
+        return all(self._day_finished(key) for key in keys)
 
     def failures(self) -> list[TaskState]:
         """Tasks that failed, in the order of the days."""
         return [task for (_, _), task in sorted(self.tasks.items()) if task.state == "failed"]
 
-    def seconds_per_block(self) -> dict[str, float]:
-        """Wall time of each day, from the start of its first task to the end of its last."""
-        spans = {}
-        for key in self.keys:
-            mine = [t for (k, _), t in self.tasks.items() if k == key and t.started and t.ended]
-            if mine:
-                begin = min(dt.datetime.fromisoformat(t.started) for t in mine)
-                end = max(dt.datetime.fromisoformat(t.ended) for t in mine)
-                spans[key] = (end - begin).total_seconds()
-        return spans
+    def seconds(self, key: str) -> float:
+        """Wall time of a day, from the start of its first task to the end of its last; NaN before."""
+        mine = [t for (k, _), t in self.tasks.items() if k == key and t.started and t.ended]
+        if not mine:
+            return math.nan
+        begin = min(dt.datetime.fromisoformat(t.started) for t in mine)
+        end = max(dt.datetime.fromisoformat(t.ended) for t in mine)
+        return (end - begin).total_seconds()
 
     def table(self) -> Table:
         """The picture as of now."""

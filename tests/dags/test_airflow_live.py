@@ -27,20 +27,6 @@ from gmm_core.pipeline.wiring import Installation, open_services
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAYS, BAD = KEYS[:5], KEYS[1]
-# Tasks are forked from a process that has loaded what they import: a second each instead of ten.
-LOADED = (
-    "airflow.dag_processing.dagbag,airflow.sdk.execution_time.task_runner,"
-    "airflow.providers.standard.operators.python,airflow.providers.standard.operators.trigger_dagrun,"
-    "gmm_core.pipeline.verbs,gmm_core.pipeline.wiring,gmm_core.spark.engine,"
-    "pyspark.sql.connect.session,gmm_core.registry.mlflow_registry,mlflow.pyfunc,"
-    "expectations.gate,expectations.suites,expectations.report,gmm_core.warehouse.marts,"
-    "dbt.cli.main,dbt.adapters.duckdb"
-)
-PRELOAD = {
-    "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
-    "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": LOADED,
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 FIT, MERGE, TRANSFORM = "orders_fit_block", "orders_merge_window", "orders_transform"
 
 
@@ -153,7 +139,7 @@ def airflow(settings: Settings) -> Iterator[Airflow]:
     docs = settings.quality_root / "gx" / "docs"
     docs.mkdir(parents=True)
     port = free_port(15241)
-    env = {**PRELOAD, **environment(settings.home, port, 3), **settings.environment()}
+    env = {**environment(settings.home, port, 3), **settings.environment()}
     migrate(env, settings.home / "logs" / "migrate.log")
     serve = [sys.executable, "-m", "http.server", str(docs_port), "--bind", LOOPBACK]
     services = [

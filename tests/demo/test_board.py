@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import pytest
 from rich.console import Console
@@ -33,10 +34,10 @@ def test_a_day_is_through_when_its_last_step_is(board):
     board.update(
         [task(KEYS[0], title, "success", at=i) for i, (title, _, _) in enumerate(STEPS)], None
     )
-    assert not board.finished()
+    assert not board.finished(KEYS)
     assert "1 of 2 days" in text(board)
     board.update([task(KEYS[1], "landed", "failed")], None)
-    assert board.finished()
+    assert board.finished(KEYS)
     assert [t.key for t in board.failures()] == [KEYS[1]]
     assert "refused" in text(board)
 
@@ -45,7 +46,8 @@ def test_wall_time_runs_from_the_first_start_to_the_last_end(board):
     board.update(
         [task(KEYS[0], "landed", "success", at=5), task(KEYS[0], "marts", "success", at=20)], None
     )
-    assert board.seconds_per_block() == {KEYS[0]: 18.0}
+    assert board.seconds(KEYS[0]) == 18.0
+    assert math.isnan(board.seconds(KEYS[1]))
 
 
 def test_a_plain_stream_gets_a_line_per_change(board):
