@@ -36,7 +36,7 @@ def fit_block(
     input_digest: str = "",
     fit_fingerprint: str = "",
 ) -> BlockSummary:
-    """Fit a block mixture and sum the block up.
+    """Fit a block mixture and sum the block up. The order of the rows does not matter.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def fit_block(
     InvalidInput : the rows or settings are wrong.
     FitFailed : a feature is constant, or no start gave a usable mixture.
     """
-    rows = as_rows(X, len(features))
+    rows = _in_one_order(as_rows(X, len(features)))
     if not len(rows):
         raise InvalidInput(f"block {key} has no rows", got=0, bound="at least 1")
     if not 0 <= regularisation < np.inf:
@@ -116,6 +116,12 @@ def join_shards(shards: Sequence[BlockSummary], k: int) -> BlockSummary:
         input_digest=digests[0] if len(digests) == 1 else content_hash("shards", *digests),
         fit_fingerprint=first.fit_fingerprint,
     )
+
+
+def _in_one_order(rows: Array) -> Array:
+    """Ascending by the first feature, then the second, and so on: a block is a set of rows, but
+    seeding picks rows by their place and sums round by their order."""
+    return rows[np.lexsort(rows.T[::-1])]
 
 
 def _check_varies(key: str, features: Sequence[Feature], minimum: Array, maximum: Array) -> None:

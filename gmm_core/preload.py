@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 
+__all__: list[str] = []
+
 for _name in (
     "dbt.adapters.duckdb",
     "dbt.cli.main",

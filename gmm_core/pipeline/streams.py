@@ -60,7 +60,10 @@ class Source(_Frozen):
 
     @model_validator(mode="after")
     def _free_names(self) -> Source:
-        names = (*self.group_by, *self.columns)
+        # SQL takes names that differ in case alone for the same column.
+        names = [name.lower() for name in (*self.group_by, *self.columns)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"columns {twice} are named twice in group_by and columns")
         taken = [name for name in names if name in RESERVED or name.endswith("_normalised")]
         if taken:
             raise ValueError(

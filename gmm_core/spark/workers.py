@@ -30,7 +30,6 @@ __all__ = [
     "carrying",
     "fit_rows",
     "fit_shard",
-    "in_one_order",
     "pack",
     "transform_batches",
     "unpack",
@@ -65,12 +64,7 @@ def fit_shard(task: dict[str, Any]) -> Callable[[pa.Table], pa.Table]:
 
 def fit_rows(task: dict[str, Any], rows: Array) -> BlockSummary:
     """`fit_block` on rows (n, d) in feature space, with the settings of the task."""
-    return fit_block(**{**task, "features": _features(task)}, X=in_one_order(rows))
-
-
-def in_one_order(rows: Array) -> Array:
-    """Rows (n, d) in ascending order of the first feature, then the second, and so on."""
-    return rows[np.lexsort(rows.T[::-1])]
+    return fit_block(**{**task, "features": _features(task)}, X=rows)
 
 
 def transform_batches(

@@ -102,6 +102,13 @@ def test_a_column_must_not_take_a_name_of_ours(tmp_path, declared, name):
         load_stream("orders", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["price", "Price"])
+def test_a_column_is_named_once(tmp_path, declared, name):
+    write(tmp_path, change(declared, "source.group_by", [name]))
+    with pytest.raises(InvalidStream, match=r"price.*named twice"):
+        load_stream("orders", tmp_path)
+
+
 def test_a_feature_must_be_a_column(tmp_path, declared):
     write(tmp_path, change(declared, "features.colour", {"minimum": 0, "maximum": 1}))
     with pytest.raises(InvalidStream, match=r"colour.*source\.columns"):

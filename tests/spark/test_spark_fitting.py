@@ -13,7 +13,6 @@ from gmm_core.features import to_matrix
 from gmm_core.invariants import block_laws, violations
 from gmm_core.moments import Moments
 from gmm_core.spark.engine import SparkEngine
-from gmm_core.spark.workers import in_one_order
 
 KEY = "2017-03-14"
 
@@ -52,7 +51,7 @@ def rows_of(tmp_path):
 
 def test_the_fit_is_that_of_the_numerics_on_the_same_rows(summary, baskets, landed, read):
     folder, landing = landed
-    rows = in_one_order(to_matrix(baskets.feature_list, read(folder)))
+    rows = to_matrix(baskets.feature_list, read(folder))
     alone = fit_block(
         "baskets", KEY, baskets.feature_list, rows, **settings(baskets, landing.digest)
     )
