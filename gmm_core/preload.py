@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import importlib
 
-__all__: list[str] = []
+__all__ = ["MODULES"]
 
-for _name in (
+MODULES = (
     "dbt.adapters.duckdb",
     "dbt.cli.main",
     "expectations.gate",
@@ -25,5 +25,6 @@ for _name in (
     "mlflow.pyfunc",
     "mlflow.store.tracking.rest_store",
     "pyspark.sql.connect.session",
-):
+)
+for _name in MODULES:
     importlib.import_module(_name)

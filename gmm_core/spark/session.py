@@ -98,11 +98,16 @@ def _connected(address: str) -> SparkSession:
     _opened.append(spark)
     # The default waits ten minutes for a server that went away; 4 retries take 5 seconds.
     spark.client.set_retry_policies([DefaultPolicy(max_retries=4)])
-    # PySpark calls the server once more when the process ends: gone is gone, by then.
-    atexit.register(spark.client.set_retry_policies, [])
+    atexit.register(_leave, spark)
     spark.release_session_on_close = False  # stopping one client must not take it from the others
     _ = spark.version  # the first call that reaches the server
     return cast("SparkSession", spark)
+
+
+def _leave(spark: Any) -> None:
+    """PySpark calls the server once more when the process ends: if it is gone, so be it."""
+    spark.client.set_retry_policies([])
+    logging.getLogger("pyspark.sql.connect.logging").disabled = True
 
 
 def _address(remote: str) -> str:

@@ -83,12 +83,20 @@ def test_what_is_final_fails_and_what_may_pass_is_retried(bag):
 
 def test_one_writer_at_a_time_moves_aliases_and_writes_the_marts(bag):
     assert bag.dags["orders_merge_window"].max_active_runs == 1
-    assert bag.dags["orders_transform"].max_active_runs == 1
+    assert bag.dags["orders_transform"].get_task("marts").max_active_tis_per_dag == 1
 
 
 def test_blocks_are_fitted_side_by_side_within_bounds(bag):
     for task in bag.dags["orders_fit_block"].tasks:
         assert task.max_active_tis_per_dag == bag.dags["orders_fit_block"].max_active_runs == 4
+
+
+def test_a_block_under_way_goes_before_a_new_one(bag):
+    urgency = {
+        name: {task.priority_weight for task in bag.dags[f"orders_{name}"].tasks}
+        for name in ("fit_block", "merge_window", "transform")
+    }
+    assert urgency == {"fit_block": {1}, "merge_window": {2}, "transform": {3}}
 
 
 def test_a_backfill_of_a_finished_stream_gives_its_days(bag):

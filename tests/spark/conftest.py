@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -178,3 +179,8 @@ def source_file(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "source.parquet"
 
     return write
+
+
+def pytest_unconfigure() -> None:
+    """The servers are gone before the sessions are, which PySpark would tell of at length."""
+    logging.getLogger("pyspark.sql.connect.logging").disabled = True
