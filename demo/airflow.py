@@ -62,6 +62,7 @@ def environment(home: Path, port: int, parallelism: int) -> dict[str, str]:
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "great_expectations=WARNING py4j=WARNING",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
     }
 
 

@@ -44,6 +44,8 @@ class Board:
             if title is None or task.key not in self.keys:
                 continue
             before = self.tasks.get((task.key, title))
+            if before is not None and task.started < before.started:
+                continue  # of an earlier run of the block, or not started yet
             self.tasks[task.key, title] = task
             ended = task.state in ENDED and (before is None or before.state != task.state)
             if live is None and ended:

@@ -56,6 +56,14 @@ def test_a_plain_stream_gets_a_line_per_change(board):
     assert board.console.file.getvalue().count("2017-03-01 landed: success in 3.0 s") == 1
 
 
+def test_the_newest_run_of_a_day_is_the_one_shown(board):
+    newest, older = (
+        task(KEYS[0], "landed", state, at) for state, at in (("failed", 9), ("success", 2))
+    )
+    board.update([newest, older], None)
+    assert [t.key for t in board.failures()] == [KEYS[0]]
+
+
 def test_tasks_of_other_dags_and_days_are_left_out(board):
     board.update([task("2017-05-01", "landed", "success")], None)
     assert board.tasks == {}
