@@ -46,13 +46,17 @@ def run_verb(name: str, stream: Stream, context: Mapping[str, Any], **options: A
         pages = getattr(error, "pages", {})
         _publish(pages, context)
         # The message says it all; the frames inside the verb would only hide it.
-        links = "".join(f"\n{page}: {where}" for page, where in pages.items() if where)
-        log.error("%s%s", error, links)  # noqa: TRY400
+        log.error("%s%s", error, _links(pages))  # noqa: TRY400
         raise error.with_traceback(None) from None
     _publish(outcome.pages, context)
     done = "done" if outcome.changed else "nothing to do"
-    log.info("%s %s %s: %s %s", name, stream.name, key, done, outcome.facts)
+    what = f"{name} {stream.name} {key}: {done}"
+    log.info("%s %s%s", what, outcome.facts, _links(outcome.pages))
     return outcome
+
+
+def _links(pages: Mapping[str, str]) -> str:
+    return "".join(f"\n{page}: {where}" for page, where in pages.items() if where)
 
 
 def _publish(pages: Mapping[str, str], context: Mapping[str, Any]) -> None:

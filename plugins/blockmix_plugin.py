@@ -1,7 +1,7 @@
-"""Links from a task to its pages: *MLflow* (the run or the model version) and *Data Docs* (the report).
+"""Links from a task to its pages: *MLflow* (the run or the model version), *Data Docs* (the report).
 
 A Blockmix task publishes its pages as one XCom, also when a gate refuses; the API server looks them
-up when somebody opens the task. A task without such a page gets no link.
+up when somebody opens *Details* of the task. A task without such a page gets no link.
 
 Airflow loads every module of this folder under its bare name, so this one stays alone here and is
 not named after anything importable.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockmixPlugin", "DataDocsLink", "MlflowLink"]
 
-PAGES = "pages"  # the XCom key; dags/blockmix_dag.py writes it
+PAGES = "pages"  # the XCom key; dags/blockmix_run.py writes it
 TAG = "blockmix"  # of every DAG whose tasks have pages
 
 

@@ -4,9 +4,14 @@
 
     <lake>/<stream>/{landed,transformed}/block=<key>/*.parquet, _manifest.json
     <lake>/<stream>/summaries/block=<key>/summary.json, _manifest.json
-    <lake>/<stream>/components/block=<key>/components.parquet
+    <lake>/<stream>/components/block=<key>/components.parquet, _manifest.json
     <lake>/<stream>/quarantine/block=<key>/<digest>/{rows/, report.json}
-    <lake>/<stream>/_staging/...            folders being written, unseen by readers
+    <lake>/<stream>/superseded/block=<key>/  landed rows of before, until the new ones are fitted
+    <lake>/<stream>/_staging/...             folders being written, unseen by readers
+
+A folder is written aside and renamed into place; one that was there is renamed away before. A writer
+that dies in between leaves the block absent, and its next run puts it there. Single files are
+replaced in one step.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import glob
 import json
 import uuid
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -23,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gmm_core import codec
-from gmm_core.errors import InvalidInput
+from gmm_core.errors import ComputationFailed, InvalidInput
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.ports import GateReport
 from gmm_core.pipeline.streams import parse_key
@@ -37,7 +43,8 @@ MANIFEST = "_manifest.json"
 class Lake:
     """A `BlockStore` (see ports.py) under one fsspec URL.
 
-    Writers of one block must not run at the same time; writers of different blocks may.
+    Writers of different blocks do not meet. Of two writers of one block, the later to finish
+    fails with `ComputationFailed` when they meet, and may try again.
     """
 
     def __init__(self, url: str) -> None:
@@ -52,12 +59,31 @@ class Lake:
         return self._url(folder)
 
     def publish(
-        self, stream: str, section: str, key: str, staged: str, manifest: dict[str, Any]
+        self,
+        stream: str,
+        section: str,
+        key: str,
+        staged: str,
+        manifest: dict[str, Any],
+        *,
+        keep: bool = False,
     ) -> str:
         source, target = self._strip(staged), self._block(stream, section, key)
         self._write_json(f"{source}/{MANIFEST}", manifest)
+        kept = self._block(stream, "superseded", key)
+        if keep and self._fs.exists(target) and not self._fs.exists(kept):
+            self._rename(target, kept)
         self._swap(source, target)
         return self._url(target)
+
+    def settle(self, stream: str, section: str, key: str, *, accepted: bool) -> None:
+        target, kept = self._block(stream, section, key), self._block(stream, "superseded", key)
+        if accepted:
+            self.discard(kept)
+        elif self._fs.exists(kept):
+            self._swap(kept, target)
+        else:
+            self.discard(target)
 
     def discard(self, staged: str) -> None:
         if self._fs.exists(self._strip(staged)):
@@ -72,9 +98,10 @@ class Lake:
     # block summaries
 
     def save_summary(self, summary: BlockSummary, manifest: dict[str, Any]) -> None:
-        staged = self.stage(summary.stream, "summaries", summary.key)
-        self._write_json(f"{self._strip(staged)}/summary.json", codec.to_dict(summary))
-        self.publish(summary.stream, "summaries", summary.key, staged, manifest)
+        # File by file, not by swapping the folder: a merge must never find the block absent.
+        folder = self._block(summary.stream, "summaries", summary.key)
+        self._write_json(f"{folder}/{MANIFEST}", manifest)
+        self._write_json(f"{folder}/summary.json", codec.to_dict(summary))
 
     def summary(self, stream: str, key: str) -> BlockSummary | None:
         data = self._read_json(f"{self._block(stream, 'summaries', key)}/summary.json")
@@ -108,8 +135,10 @@ class Lake:
             "repaired": None,
             **asdict(report),
         }
-        self._swap(self._strip(folder), f"{target}/rows")
-        self._write_json(f"{target}/report.json", entry)
+        staged = self._strip(self.stage(stream, "quarantine", key))
+        self._copy(self._strip(folder), f"{staged}/rows")
+        self._write_json(f"{staged}/report.json", entry)
+        self._swap(staged, target)
         return self._url(target)
 
     def quarantined(self, stream: str) -> dict[str, dict[str, Any]]:
@@ -129,11 +158,11 @@ class Lake:
     def save_components(self, stream: str, key: str, version: int, model: DensityModel) -> None:
         named = {"stream": stream, "block_key": key, "model_version": version}
         table = pa.Table.from_pylist([{**named, **row} for row in model.component_table()])
-        staged = self._strip(self.stage(stream, "components", key))
-        self._fs.makedirs(staged, exist_ok=True)
-        with self._fs.open(f"{staged}/components.parquet", "wb") as out:
+        staged = self.stage(stream, "components", key)
+        self._fs.makedirs(self._strip(staged), exist_ok=True)
+        with self._fs.open(f"{self._strip(staged)}/components.parquet", "wb") as out:
             pq.write_table(table, out)
-        self._swap(staged, self._block(stream, "components", key))
+        self.publish(stream, "components", key, staged, {"version": version})
 
     # inner
 
@@ -150,12 +179,31 @@ class Lake:
     def _swap(self, source: str, target: str) -> None:
         """Put `source` in the place of `target`: two renames, then the old folder goes."""
         aside = f"{source}-old"
-        self._fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
         if self._fs.exists(target):
-            self._fs.mv(target, aside, recursive=True)
-        self._fs.mv(source, target, recursive=True)
-        if self._fs.exists(aside):
-            self._fs.rm(aside, recursive=True)
+            self._rename(target, aside)
+        self._rename(source, target)
+        self.discard(aside)
+
+    def _copy(self, source: str, target: str) -> None:
+        for path in self._fs.find(
+            source
+        ):  # fsspec's recursive copy takes [ in a path for a pattern
+            to = f"{target}{path.removeprefix(source)}"
+            self._fs.makedirs(to.rsplit("/", 1)[0], exist_ok=True)
+            self._fs.cp_file(path, to)
+
+    def _rename(self, source: str, target: str) -> None:
+        self._fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        try:
+            if self._local:
+                Path(source).rename(target)  # fsspec would move into a folder that is there already
+            else:
+                self._fs.mv(source, target, recursive=True)
+        except OSError as error:
+            raise ComputationFailed(
+                f"{target} was written by somebody else at the same time ({error})",
+                remedy="run this again",
+            ) from None
 
     def _keys(self, pattern: str, part: int) -> list[str]:
         return sorted(p.split("/")[part].removeprefix("block=") for p in self._fs.glob(pattern))
@@ -165,9 +213,13 @@ class Lake:
         return list(self._fs.glob(f"{root}/{stream}/quarantine/block={key}/*/report.json"))
 
     def _write_json(self, path: str, value: dict[str, Any]) -> None:
+        """Write the file in one step: an object store does so by itself, a disk by a rename."""
         self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        with self._fs.open(path, "w", encoding="utf-8") as out:
+        first = f"{path}.{uuid.uuid4().hex[:12]}" if self._local else path
+        with self._fs.open(first, "w", encoding="utf-8") as out:
             json.dump(value, out, indent=1, sort_keys=True, allow_nan=False)
+        if first != path:
+            Path(first).replace(path)
 
     def _read_json(self, path: str) -> dict[str, Any] | None:
         try:

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from gmm_core import __version__
-from gmm_core.errors import InvalidInput, ModelRefused
+from gmm_core.errors import ComputationFailed, InvalidInput, ModelRefused
 from gmm_core.pipeline.ports import ModelVersion, Services
 from gmm_core.pipeline.streams import Stream
 from gmm_core.summary import BlockSummary
@@ -36,8 +36,14 @@ def window_blocks(stream: Stream, key: str, at: Services) -> list[BlockSummary]:
             bound=f"at least {stream.window.minimum_blocks}",
             remedy="fit more blocks first",
         )
-    blocks = [s for s in (at.store.summary(stream.name, k) for k in keys) if s is not None]
-    for block in blocks:
+    blocks = []
+    for present in keys:
+        block = at.store.summary(stream.name, present)
+        if block is None:
+            raise ComputationFailed(
+                f"the summary of block {present} of {stream.name} went away while it was looked for",
+                remedy="run this again",
+            )
         if block.features != stream.feature_list:
             raise InvalidInput(
                 f"block {block.key} of {stream.name} was fitted on other features",
@@ -45,6 +51,7 @@ def window_blocks(stream: Stream, key: str, at: Services) -> list[BlockSummary]:
                 bound=str([f.name for f in stream.feature_list]),
                 remedy=f"run: blockmix fit {stream.name} {block.key}",
             )
+        blocks.append(block)
     return blocks
 
 

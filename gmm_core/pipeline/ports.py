@@ -125,9 +125,22 @@ class BlockStore(Protocol):
         """A fresh folder beside the section to write into, unseen by readers."""
 
     def publish(
-        self, stream: str, section: str, key: str, staged: str, manifest: dict[str, Any]
+        self,
+        stream: str,
+        section: str,
+        key: str,
+        staged: str,
+        manifest: dict[str, Any],
+        *,
+        keep: bool = False,
     ) -> str:
-        """Put a staged folder, with its manifest, in the block's place; returns its path."""
+        """Put a staged folder, with its manifest, in the block's place; returns its path.
+
+        With `keep` the folder that was there is set aside until `settle`; one that is aside stays.
+        """
+
+    def settle(self, stream: str, section: str, key: str, *, accepted: bool) -> None:
+        """Forget the folder set aside; or, when the new one is not accepted, put it back."""
 
     def discard(self, staged: str) -> None:
         """Forget a staged folder."""
@@ -150,7 +163,7 @@ class BlockStore(Protocol):
     def quarantine(
         self, stream: str, key: str, digest: str, folder: str, report: GateReport
     ) -> str:
-        """Move a folder to quarantine with its report; returns where it is now."""
+        """Copy a folder to quarantine with its report, in one step; returns where the copy is."""
 
     def quarantined(self, stream: str) -> dict[str, dict[str, Any]]:
         """Open quarantine entries by block key: reason, digest, checks, page, path."""

@@ -186,6 +186,14 @@ class Stream(_Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _rows_enough_for_k(self) -> Stream:
+        if self.gates.minimum_rows < self.mixture.k:
+            raise ValueError(
+                f"gates.minimum_rows {self.gates.minimum_rows} must be at least mixture.k {self.mixture.k}"
+            )
+        return self
+
     @property
     def name(self) -> str:
         return self.stream
@@ -220,6 +228,8 @@ class Stream(_Frozen):
                 "k": self.mixture.k,
                 "covariance_type": self.mixture.covariance_type,
                 "window": self.window.model_dump(),
+                "scoring": self.scoring.model_dump(),
+                "seed": self.mixture.seed,
             }
         )
 

@@ -44,7 +44,7 @@ def blockmix(tmp_path, declared):
     ("words", "status", "said"),
     [
         (("land", "orders", "2024-5-1"), 2, "YYYY-MM-DD"),
-        (("land", "orders", "2023-01-01"), 2, "2024-05-01 to today"),
+        (("land", "orders", "2023-01-01"), 2, "2024-05-01 to 20"),
         (("land", "nothing", "2024-05-01"), 2, "orders"),
         (("fit", "orders", "2024-05-01"), 2, "blockmix land orders 2024-05-01"),
         (("fit", "orders", "2024-05-01", "--covariance-type", "round"), 2, "'full' or 'diag'"),

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
+
 import numpy as np
+import pandas as pd
 import pytest
 from orders import KEYS, make_rows
 
-from gmm_core.errors import BlockQuarantined, InvalidInput, ModelRefused, NotFound, OutputRefused
+from gmm_core.errors import (
+    BlockQuarantined,
+    ComputationFailed,
+    InvalidInput,
+    ModelRefused,
+    NotFound,
+    OutputRefused,
+)
 from gmm_core.moments import Moments
 from gmm_core.pipeline.memory import MemoryServices, memory_services
 from gmm_core.pipeline.ports import Check, GateReport
@@ -124,6 +135,132 @@ def test_a_bad_delivery_does_not_destroy_a_good_one(stream, at):
         land(stream, KEYS[0], at)
     assert at.store.summary(stream.name, KEYS[0]).digest == digest
     assert len(at.engine.read(at.store.path(stream.name, "landed", KEYS[0]))) == 400
+
+
+def few_values(key: str) -> pd.DataFrame:
+    """Rows that pass the rows gate and cannot be fitted: two different ones."""
+    return make_rows(key).head(2).sample(400, replace=True, random_state=0)
+
+
+def test_a_delivery_that_cannot_be_fitted_gives_way_to_the_one_before(stream, at):
+    run_day(stream, KEYS[0], at)
+    good = at.store.summary(stream.name, KEYS[0]).digest
+    at.engine.blocks[KEYS[0]] = few_values(KEYS[0])
+    land(stream, KEYS[0], at)
+    with pytest.raises(BlockQuarantined, match="distinct"):
+        fit(stream, KEYS[0], at)
+    assert at.store.summary(stream.name, KEYS[0]).digest == good
+    assert at.engine.read(at.store.path(stream.name, "landed", KEYS[0])).equals(make_rows(KEYS[0]))
+    assert not fit(stream, KEYS[0], at).changed
+    assert not transform(stream, KEYS[0], at).changed
+    entry = at.store.quarantined(stream.name)[KEYS[0]]
+    where = at.store.path(stream.name, "quarantine", KEYS[0])
+    assert len(at.engine.read(f"{where}/{entry['digest']}/rows")) == 400
+    at.engine.blocks[KEYS[0]] = make_rows(KEYS[0])
+    land(stream, KEYS[0], at)
+    assert at.store.quarantined(stream.name) == {}, "the source delivers the good rows again"
+
+
+def test_two_deliveries_without_a_fit_keep_the_one_that_was_fitted(stream, at):
+    run_day(stream, KEYS[0], at)
+    for rows in (make_rows(KEYS[0], seed=7), few_values(KEYS[0])):
+        at.engine.blocks[KEYS[0]] = rows
+        land(stream, KEYS[0], at)
+    with pytest.raises(BlockQuarantined):
+        fit(stream, KEYS[0], at)
+    assert at.engine.read(at.store.path(stream.name, "landed", KEYS[0])).equals(make_rows(KEYS[0]))
+
+
+def test_a_quarantine_is_closed_by_a_repair_and_by_nothing_else(stream, at):
+    run_day(stream, KEYS[0], at)
+    at.engine.blocks[KEYS[0]] = make_rows(KEYS[0]).head(5)
+    with pytest.raises(BlockQuarantined):
+        land(stream, KEYS[0], at)
+    assert not fit(stream, KEYS[0], at).changed
+    assert KEYS[0] in at.store.quarantined(stream.name), "the source is as bad as it was"
+    at.engine.blocks[KEYS[0]] = make_rows(KEYS[0])
+    assert not land(stream, KEYS[0], at).changed
+    assert at.store.quarantined(stream.name) == {}
+
+
+def test_a_tightened_gate_judges_what_is_there_again(declared, at):
+    stream = Stream.model_validate(declared)
+    run_day(stream, KEYS[0], at)
+    strict = Stream.model_validate({**declared, "gates": {"maximum_weight": 0.1}})
+    with pytest.raises(InvalidInput, match="blockmix land orders"):
+        fit(strict, KEYS[0], at)
+    land(strict, KEYS[0], at)
+    with pytest.raises(BlockQuarantined, match="weight"):
+        fit(strict, KEYS[0], at)
+
+
+def test_another_threshold_gives_another_version(declared, at):
+    run_day(Stream.model_validate(declared), KEYS[0], at)
+    other = Stream.model_validate({**declared, "scoring": {"anomaly_above": 0.9}})
+    assert run_day(other, KEYS[0], at) == [False, False, True, True, True]
+    assert at.registry.load(other.name, 2).anomaly_above == 0.9
+
+
+def test_a_merge_that_died_half_way_is_finished_by_the_next(stream, at, monkeypatch):
+    run_day(stream, KEYS[0], at)
+    for verb in (land, fit):
+        verb(stream, KEYS[1], at)
+
+    def die(*_):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(at.store, "save_components", die)
+        with pytest.raises(OSError, match="no space"):
+            merge(stream, KEYS[1], at)
+    assert at.registry.alias(stream.name, CHALLENGER).version == 1
+    assert merge(stream, KEYS[1], at).changed
+    assert at.registry.alias(stream.name, CHALLENGER).version == 2
+    assert at.store.manifest(stream.name, "components", KEYS[1]) == {"version": 2}
+    assert not merge(stream, KEYS[1], at).changed
+
+
+def test_going_back_to_an_earlier_delivery_goes_back_everywhere(stream, at):
+    run_day(stream, KEYS[0], at)
+    for seed in (99, None):
+        rows = make_rows(KEYS[0]) if seed is None else make_rows(KEYS[0], seed=seed)
+        at.engine.blocks[KEYS[0]] = rows
+        assert run_day(stream, KEYS[0], at) == [True] * 5
+    for alias in (CHAMPION, CHALLENGER):
+        assert at.registry.alias(stream.name, alias).version == 1
+    assert at.store.manifest(stream.name, "components", KEYS[0]) == {"version": 1}
+
+
+def test_an_older_version_of_the_same_window_is_held(stream, at):
+    for key in (KEYS[0], KEYS[2]):
+        run_day(stream, key, at)
+    stale = at.registry.alias(stream.name, CHAMPION).version
+    for verb in (land, fit):
+        verb(stream, KEYS[1], at)
+    late = merge(stream, KEYS[2], at).facts["version"]
+    assert promote(stream, KEYS[2], at, version=late).changed
+    outcome = promote(stream, KEYS[2], at, version=stale)
+    assert not outcome.changed
+    assert "newer mixture of the same window" in outcome.facts["decision"]
+
+
+def test_rows_must_not_get_lost_in_the_transform(stream, at, monkeypatch):
+    for verb in (land, fit, merge, promote):
+        verb(stream, KEYS[0], at)
+    whole = at.engine.transform
+
+    def lossy(*arguments):
+        return dataclasses.replace(whole(*arguments), rows=399)
+
+    monkeypatch.setattr(at.engine, "transform", lossy)
+    with pytest.raises(ComputationFailed, match="got 399; allowed: 400"):
+        transform(stream, KEYS[0], at)
+    assert at.store.manifest(stream.name, "transformed", KEYS[0]) is None
+
+
+def test_a_day_that_is_not_over_is_no_block(stream, at):
+    with pytest.raises(InvalidInput, match="no such block"):
+        land(stream, dt.datetime.now(dt.UTC).date().isoformat(), at)
 
 
 def test_a_fit_that_fails_is_quarantined(stream, at):

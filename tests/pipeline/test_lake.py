@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gmm_core.errors import InvalidInput
+from gmm_core.errors import ComputationFailed, InvalidInput
 from gmm_core.pipeline.lake import Lake
 from gmm_core.pipeline.ports import Check, GateReport
 
@@ -101,6 +101,34 @@ def test_an_interrupted_swap_is_repaired_by_the_next(tmp_path):
     write(lake, staged, "new")
     lake.publish("s", "landed", KEY, staged, {"n": 2})
     assert read(lake, lake.path("s", "landed", KEY)) == "new"
+
+
+def test_a_writer_that_meets_another_fails_and_nests_nothing(tmp_path, monkeypatch):
+    lake = Lake(str(tmp_path))
+    staged = lake.stage("s", "landed", KEY)
+    write(lake, staged, "mine")
+    other = Path(lake.path("s", "landed", KEY))
+    monkeypatch.setattr(lake._fs, "exists", lambda _: False)  # the other one comes in between
+    write(lake, str(other), "theirs")
+    with pytest.raises(ComputationFailed, match="at the same time"):
+        lake.publish("s", "landed", KEY, staged, {})
+    assert [p.name for p in other.iterdir()] == ["part.txt"]
+    assert read(lake, str(other)) == "theirs"
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_what_was_set_aside_is_forgotten_or_comes_back(url, accepted):
+    lake = Lake(url)
+    for text in ("first", "second", "third"):
+        staged = lake.stage("s", "landed", KEY)
+        write(lake, staged, text)
+        lake.publish("s", "landed", KEY, staged, {"text": text}, keep=True)
+    for _ in range(2):
+        lake.settle("s", "landed", KEY, accepted=accepted)
+        if not accepted and lake.manifest("s", "landed", KEY) is None:
+            break  # nothing was aside the second time: the refused rows go
+        assert read(lake, lake.path("s", "landed", KEY)) == ("third" if accepted else "first")
+    assert not lake._fs.exists(lake._strip(lake.path("s", "superseded", KEY)))
 
 
 @pytest.mark.parametrize("key", ["../../etc", "2024-05-01/..", "x"])
