@@ -20,6 +20,7 @@ __all__ = [
     "KEY_FORMAT",
     "OVERRIDES",
     "RETRIES",
+    "THROUGH",
     "bad_streams",
     "block_asset",
     "dag_settings",
@@ -75,6 +76,16 @@ OVERRIDES = {
     ),
 }
 
+
+THROUGH = {
+    "through": Param(
+        None,
+        type=["string", "null"],
+        format="date",
+        title="Settings through",
+        description="Last block whose window takes the settings below too. Empty: this block.",
+    )
+}
 
 # Names the block of a run started by hand without a partition key.
 BLOCK_KEY = {

@@ -58,7 +58,7 @@ def blockmix_request() -> None:
             asked = context["params"]
             keys = requested_days(STREAMS[asked["stream"]], asked["first_day"], asked["last_day"])
             prefix = context["run_id"]
-            changes = overrides(context)
+            changes = {**overrides(context), "through": keys[-1]}
             return [
                 {"trigger_run_id": f"{prefix}__{key}", "conf": {"block_key": key, **changes}}
                 for key in keys

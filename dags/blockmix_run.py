@@ -78,10 +78,15 @@ def block_key(context: Mapping[str, Any]) -> str:
 
 
 def overrides(context: Mapping[str, Any], asset: Asset | None = None) -> dict[str, Any]:
-    """Fit settings that differ from the stream's: the run's own, over those its event carries."""
+    """Fit settings that differ from the stream's: the run's own, over those its event carries.
+
+    A fit is announced to every window that holds its block; its settings are meant for the windows
+    up to the last block of its request alone.
+    """
     names = ("k", "window", "covariance_type")
     own = {name: context["params"].get(name) for name in names}
-    carried = event_extra(context, asset).get("overrides", {}) if asset else {}
+    event = event_extra(context, asset) if asset else {}
+    carried = event["overrides"] if event and block_key(context) <= event["through"] else {}
     return {**carried, **{name: value for name, value in own.items() if value is not None}}
 
 

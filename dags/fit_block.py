@@ -8,8 +8,9 @@
 | Rerun | safe: a block whose rows and settings did not change is left as it is |
 
 **A red `land` or `fit`** means that a gate put the block in quarantine. The last line of the log says
-which check failed, with value and bound; the link *Data Docs* shows the report. The window goes on
-without the block. Repair the source, then clear the task: the windows the block belongs to follow.
+which check failed, with value and bound; the link *Data Docs* under *Details* shows the report. The
+window goes on without the block, or with the delivery it had before. Repair the source, then clear
+`land` and what follows: the windows the block belongs to follow.
 
 **Up for retry** means that a service did not answer; nothing to do unless the last try fails as well.
 
@@ -27,6 +28,7 @@ from blockmix_dag import (
     BLOCK_KEY,
     KEY_FORMAT,
     OVERRIDES,
+    THROUGH,
     block_asset,
     dag_settings,
     good_streams,
@@ -52,7 +54,7 @@ def fit_block(stream: Stream) -> None:
         start_date=midnight(stream.start),
         end_date=end,
         max_active_runs=AT_ONCE,
-        params=BLOCK_KEY | OVERRIDES,
+        params=BLOCK_KEY | THROUGH | OVERRIDES,
         **dag_settings(stream, __doc__, urgency=1),
     ):
 
@@ -66,9 +68,12 @@ def fit_block(stream: Stream) -> None:
             wanted = stream.with_overrides(**changes)
             outcome = run_verb("fit", wanted, context)
             event = context["outlet_events"][asset]
-            event.extra = {"overrides": changes, "fitted": outcome.key}
+            event.extra = {
+                "overrides": changes,
+                "through": context["params"]["through"] or outcome.key,
+            }
             again = outcome.changed or context["ti"].try_number > 1
-            event.add_partitions(windows_of(wanted, outcome.key) if again else outcome.key)
+            event.add_partitions(windows_of(stream, outcome.key) if again else outcome.key)
             return outcome.to_dict()
 
         land() >> fit()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 
 from demo import fault
 from demo.airflow import AirflowClient, environment, migrate, processes
@@ -56,7 +57,7 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("\nstopped")
     except BlockmixError as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False)
         return 1
     return 0
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gmm_core.config import load_settings
@@ -56,13 +57,13 @@ def _show(outcome: Outcome) -> None:
     facts = ", ".join(f"{name} {_short(value)}" for name, value in outcome.facts.items())
     state = "done" if outcome.changed else "nothing to do"
     _out.print(
-        f"[bold]{outcome.verb}[/] {outcome.stream} {outcome.key}: {state}; {facts}",
+        f"[bold]{outcome.verb}[/] {outcome.stream} {outcome.key}: {state}; {escape(facts)}",
         soft_wrap=True,
         highlight=False,
     )
     for name, page in outcome.pages.items():
         if page:
-            _out.print(f"  {name}: {page}", soft_wrap=True, highlight=False)
+            _out.print(f"  {name}: {escape(page)}", soft_wrap=True, highlight=False)
 
 
 def _short(value: Any) -> str:
@@ -195,8 +196,16 @@ def main() -> None:
     try:
         app()
     except BlockmixError as error:
-        _err.print(f"[red]error:[/] {error}", soft_wrap=True, highlight=False, markup=True)
+        _complain(error)
         for name, page in getattr(error, "pages", {}).items():
             if page:
-                _err.print(f"  {name}: {page}", soft_wrap=True, highlight=False)
+                _err.print(f"  {name}: {escape(page)}", soft_wrap=True, highlight=False)
         sys.exit(2 if isinstance(error, InvalidInput) else 3 if isinstance(error, Refused) else 4)
+    except OSError as error:  # of the lake, whatever its file system calls it
+        _complain(error)
+        sys.exit(4)
+
+
+def _complain(error: Exception) -> None:
+    # Messages quote paths and values, whose brackets are no markup.
+    _err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)

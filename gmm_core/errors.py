@@ -6,8 +6,8 @@ BlockmixError
 │   └── NotFound          a block, summary, model version or alias that does not exist
 ├── ComputationFailed     the input was well formed, the work did not succeed: a retry may help
 │   ├── FitFailed         expectation maximisation could not give a usable mixture
-│   └── ServiceUnavailable  Spark, MLflow or the lake did not answer
-└── Refused               a gate said no: the data or the model is kept aside, with its report
+│   └── ServiceUnavailable  Spark, MLflow or the warehouse did not answer
+└── Refused               a gate said no, and its report says why
     ├── BlockQuarantined  the block is in quarantine, the window goes on without it
     ├── ModelRefused      the window mixture was not registered
     └── OutputRefused     the transformed rows were not published
@@ -103,7 +103,7 @@ class ServiceUnavailable(ComputationFailed):
 
 
 class Refused(BlockmixError):
-    """A gate said no: what it refused is kept aside, together with the report.
+    """A gate said no. Rows that it refused are kept aside, together with the report.
 
     `pages` maps a link's name ("data_docs", "mlflow") to the address of the page that shows why.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from gmm_core.model import DensityModel
@@ -25,8 +26,17 @@ def blocks_table(stream: Stream, at: Services) -> Table:
     table.add_column("checks passed by\nrows fit model output", no_wrap=True)
     refused = at.store.quarantined(stream.name)
     for key in sorted({*at.store.summary_keys(stream.name), *refused}):
-        table.add_row(key, *(_refused(refused[key]) if key in refused else _block(stream, key, at)))
+        table.add_row(key, *_row(stream, key, refused.get(key), at))
     return table
+
+
+def _row(stream: Stream, key: str, entry: dict[str, Any] | None, at: Services) -> list[str]:
+    cells = _block(stream, key, at)
+    if entry is None:
+        return cells
+    if cells[0] == MISSING:  # nothing of the block was ever accepted
+        return _refused(entry)
+    return [*cells[:-1], f"{cells[-1]}\n[bold red]newer {entry['gate']} quarantined[/]"]
 
 
 def _block(stream: Stream, key: str, at: Services) -> list[str]:
@@ -69,7 +79,9 @@ def quarantine_table(stream: Stream, at: Services) -> Table | None:
     for name in ("block", "gate", "since (UTC)", "reason"):
         table.add_column(name, no_wrap=name != "reason", overflow="fold")
     for key, entry in entries.items():
-        table.add_row(key, entry["gate"], entry["at"][:16].replace("T", " "), entry["reason"])
+        table.add_row(
+            key, entry["gate"], entry["at"][:16].replace("T", " "), escape(entry["reason"])
+        )
     return table
 
 

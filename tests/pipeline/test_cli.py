@@ -86,3 +86,30 @@ def test_help_is_quick_and_complete(blockmix):
         "quarantine",
     ):
         assert verb in text
+
+
+def test_brackets_in_a_message_are_shown(blockmix, tmp_path, declared):
+    folder = tmp_path / "a [b] [c]"
+    folder.mkdir()
+    (folder / "orders.yaml").write_text(yaml.safe_dump({**declared, "start": "[/May]"}))
+    outcome = blockmix("status", "orders", BLOCKMIX_STREAMS=str(folder))
+    assert outcome.returncode == 2
+    assert f"{folder}/orders.yaml" in outcome.stderr
+    assert "[/May]" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_lake_that_cannot_be_read_is_a_line_and_a_status(blockmix, tmp_path):
+    entry = (
+        tmp_path
+        / "home"
+        / "lake"
+        / "orders"
+        / "quarantine"
+        / "block=2024-05-01"
+        / "x"
+        / "report.json"
+    )
+    entry.mkdir(parents=True)  # where a file is expected
+    outcome = blockmix("quarantine", "orders")
+    assert (outcome.returncode, "Traceback" in outcome.stderr) == (4, False), outcome.stderr
