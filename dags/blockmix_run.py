@@ -25,6 +25,7 @@ __all__ = [
     "overrides",
     "requested_days",
     "run_verb",
+    "settings_to_tell",
     "windows_of",
 ]
 
@@ -88,6 +89,12 @@ def overrides(context: Mapping[str, Any], asset: Asset | None = None) -> dict[st
     event = event_extra(context, asset) if asset else {}
     carried = event["overrides"] if event and block_key(context) <= event["through"] else {}
     return {**carried, **{name: value for name, value in own.items() if value is not None}}
+
+
+def settings_to_tell(context: Mapping[str, Any]) -> dict[str, Any]:
+    """What the event of a fit carries: the run's settings, and the last block whose window takes them."""
+    through = context["params"].get("through") or block_key(context)
+    return {"overrides": overrides(context), "through": through}
 
 
 def event_extra(context: Mapping[str, Any], asset: Asset) -> dict[str, Any]:

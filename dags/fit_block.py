@@ -34,7 +34,7 @@ from blockmix_dag import (
     good_streams,
     midnight,
 )
-from blockmix_run import overrides, run_verb, windows_of
+from blockmix_run import overrides, run_verb, settings_to_tell, windows_of
 
 from gmm_core.pipeline.streams import Stream
 
@@ -64,14 +64,10 @@ def fit_block(stream: Stream) -> None:
 
         @task(max_active_tis_per_dag=AT_ONCE, outlets=[asset])
         def fit(**context: Any) -> dict[str, Any]:
-            changes = overrides(context)
-            wanted = stream.with_overrides(**changes)
+            wanted = stream.with_overrides(**overrides(context))
             outcome = run_verb("fit", wanted, context)
             event = context["outlet_events"][asset]
-            event.extra = {
-                "overrides": changes,
-                "through": context["params"]["through"] or outcome.key,
-            }
+            event.extra = settings_to_tell(context)
             again = outcome.changed or context["ti"].try_number > 1
             event.add_partitions(windows_of(stream, outcome.key) if again else outcome.key)
             return outcome.to_dict()
