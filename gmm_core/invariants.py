@@ -127,7 +127,8 @@ def _mixture_laws(mixture: Mixture, condition_number: float, maximum_weight: flo
         ),
         Law(
             "condition_number",
-            "No component is nearly flat: its widest direction is not too many times its narrowest.",
+            "No component is nearly flat: its widest direction is not too many times its narrowest. "
+            "Where a healthy stream fails, bring its features to like scales (transform or unit).",
             float(mixture.condition_numbers().max()),
             upper=condition_number,
         ),
