@@ -33,6 +33,12 @@ def day_field(title: str) -> Param:
     )
 
 
+def stream_field() -> Param:
+    """The choice of a stream."""
+    names, says = list(STREAMS), "Which stream the days are of."
+    return Param(names[0], type="string", enum=names, title="Stream", description=says)
+
+
 def blockmix_request() -> None:
     """The one DAG for all streams."""
     with DAG(
@@ -46,7 +52,7 @@ def blockmix_request() -> None:
         is_paused_upon_creation=False,
         default_args={"owner": "data-team", **RETRIES},
         params={
-            "stream": Param(next(iter(STREAMS)), type="string", enum=list(STREAMS), title="Stream"),
+            "stream": stream_field(),
             "first_day": day_field("First day"),
             "last_day": day_field("Last day"),
             **OVERRIDES,

@@ -9,28 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from orders import declaration
 
 PROJECT = Path(__file__).resolve().parents[2]
 DAGS = PROJECT / "dags"
 
-DECLARED = {
-    "stream": "orders",
-    "owner": "orders-team",
-    "start": "2024-05-01",
-    "end": "2024-05-10",
-    "source": {
-        "path": "orders.parquet",
-        "time": "at",
-        "columns": {"price": "price", "delay": "delay", "rating": "rating"},
-    },
-    "features": {
-        "price": {"transform": "log", "minimum": 0.01, "maximum": 10_000},
-        "delay": {"transform": "log1p", "minimum": 0, "maximum": 1_000},
-        "rating": {"minimum": -50, "maximum": 50},
-    },
-    "mixture": {"k": 3, "restarts": 2},
-    "window": {"blocks": 3},
-}
+DECLARED = declaration(owner="orders-team", end="2024-05-10", window={"blocks": 3})
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from orders import KEYS, make_rows
+from orders import KEYS, declaration, make_rows
 
 from demo.airflow import environment, migrate, processes
 from demo.services import LOOPBACK, Service, free_port, running
@@ -96,23 +96,8 @@ def settings(tmp_path_factory) -> Settings:
     home = tmp_path_factory.mktemp("installation")
     streams = home / "streams"
     streams.mkdir()
-    declared = {
-        "stream": "orders",
-        "start": DAYS[0],
-        "end": DAYS[-1],
-        "source": {
-            "path": str(home / "orders.parquet"),
-            "time": "at",
-            "columns": {"price": "price", "delay": "delay", "rating": "rating"},
-        },
-        "features": {
-            "price": {"transform": "log", "minimum": 0.01, "maximum": 10_000},
-            "delay": {"transform": "log1p", "minimum": 0, "maximum": 1_000},
-            "rating": {"minimum": -50, "maximum": 50},
-        },
-        "mixture": {"k": 3, "restarts": 1},
-        "window": {"blocks": 3},
-    }
+    declared = declaration(end=DAYS[-1], mixture={"k": 3, "restarts": 1}, window={"blocks": 3})
+    declared["source"]["path"] = str(home / "orders.parquet")
     (streams / "orders.yaml").write_text(yaml.safe_dump(declared))
     (streams / "wrong.yaml").write_text(
         yaml.safe_dump({**declared, "stream": "wrong", "start": "May"})

@@ -5,32 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from orders import FIRST
+from orders import KEYS, declaration, make_rows
 
+from gmm_core.pipeline.memory import MemoryServices, memory_services
 from gmm_core.pipeline.streams import Stream
 
 
 @pytest.fixture
 def declared() -> dict[str, Any]:
     """The stream file's content."""
-    return {
-        "stream": "orders",
-        "start": FIRST,
-        "source": {
-            "path": "orders.parquet",
-            "time": "at",
-            "columns": {"price": "price", "delay": "delay", "rating": "rating"},
-        },
-        "features": {
-            "price": {"transform": "log", "minimum": 0.01, "maximum": 10_000},
-            "delay": {"transform": "log1p", "minimum": 0, "maximum": 1_000},
-            "rating": {"minimum": -50, "maximum": 50},
-        },
-        "mixture": {"k": 3, "restarts": 2},
-        "window": {"blocks": 4},
-    }
+    return declaration()
 
 
 @pytest.fixture
 def stream(declared: dict[str, Any]) -> Stream:
     return Stream.model_validate(declared)
+
+
+@pytest.fixture
+def at() -> MemoryServices:
+    """The ports in memory, with rows for every key."""
+    return memory_services({key: make_rows(key) for key in KEYS})

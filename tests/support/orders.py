@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from gmm_core.pipeline import verbs
+from gmm_core.pipeline.memory import MemoryServices
+from gmm_core.pipeline.streams import Stream
 
 FIRST = dt.date(2024, 5, 1)
 KEYS = [str(FIRST + dt.timedelta(days=i)) for i in range(10)]
@@ -25,3 +30,29 @@ def make_rows(key: str, n: int = 400, seed: int | None = None) -> pd.DataFrame:
             "rating": rng.normal(0.0, 1.0, n) + 0.5 * np.log(price),
         }
     )
+
+
+def declaration(**changes: Any) -> dict[str, Any]:
+    """The stream file's content, with some of its keys changed."""
+    return {
+        "stream": "orders",
+        "start": str(FIRST),
+        "source": {
+            "path": "orders.parquet",
+            "time": "at",
+            "columns": {"price": "price", "delay": "delay", "rating": "rating"},
+        },
+        "features": {
+            "price": {"transform": "log", "minimum": 0.01, "maximum": 10_000},
+            "delay": {"transform": "log1p", "minimum": 0, "maximum": 1_000},
+            "rating": {"minimum": -50, "maximum": 50},
+        },
+        "mixture": {"k": 3, "restarts": 2},
+        "window": {"blocks": 4},
+    } | changes
+
+
+def run_day(stream: Stream, key: str, at: MemoryServices) -> list[bool]:
+    """One block through the five verbs: what each of them changed."""
+    steps = (verbs.land, verbs.fit, verbs.merge, verbs.promote, verbs.transform)
+    return [verb(stream, key, at).changed for verb in steps]
