@@ -24,8 +24,10 @@ __all__ = [
     "bad_streams",
     "block_asset",
     "dag_settings",
+    "day_field",
     "good_streams",
     "midnight",
+    "stream_field",
     "window_asset",
 ]
 
@@ -97,6 +99,18 @@ BLOCK_KEY = {
         description="UTC day of the block, for a run without a partition key.",
     )
 }
+
+
+def stream_field(names: list[str]) -> Param:
+    """The choice of a stream in a form."""
+    says = "Which stream the days are of."
+    return Param(names[0], type="string", enum=names, title="Stream", description=says)
+
+
+def day_field(title: str) -> Param:
+    """A required day of a form."""
+    says = f"UTC day. At most {MAX_WINDOW} days."
+    return Param(type="string", format="date", title=title, description=says)
 
 
 def good_streams() -> list[Stream]:

@@ -14,29 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DAG, Param, task
-from blockmix_dag import OVERRIDES, RETRIES, good_streams
+from airflow.sdk import DAG, task
+from blockmix_dag import OVERRIDES, RETRIES, day_field, good_streams, stream_field
 from blockmix_run import overrides, requested_days
 
-from gmm_core.pipeline.streams import MAX_WINDOW
-
 STREAMS = {stream.name: stream for stream in good_streams()}
-
-
-def day_field(title: str) -> Param:
-    """A required day of the form."""
-    return Param(
-        type="string",
-        format="date",
-        title=title,
-        description=f"UTC day. At most {MAX_WINDOW} days.",
-    )
-
-
-def stream_field() -> Param:
-    """The choice of a stream."""
-    names, says = list(STREAMS), "Which stream the days are of."
-    return Param(names[0], type="string", enum=names, title="Stream", description=says)
 
 
 def blockmix_request() -> None:
@@ -52,7 +34,7 @@ def blockmix_request() -> None:
         is_paused_upon_creation=False,
         default_args={"owner": "data-team", **RETRIES},
         params={
-            "stream": stream_field(),
+            "stream": stream_field(list(STREAMS)),
             "first_day": day_field("First day"),
             "last_day": day_field("Last day"),
             **OVERRIDES,
