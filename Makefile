@@ -15,9 +15,11 @@ $(VENV)/.ready: requirements/lock.txt requirements/bootstrap.txt pyproject.toml 
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)
 
 demo: $(VENV)/.ready ## 14 days of baskets through the whole pipeline; KEEP=0 stops at the end
+	@sh scripts/preflight.sh >/dev/null
 	@$(BIN)/python -m demo --keep $(KEEP)
 
 demo-fault: $(VENV)/.ready ## the same with one corrupted day, which ends in quarantine
+	@sh scripts/preflight.sh >/dev/null
 	@$(BIN)/python -m demo --keep $(KEEP) --fault
 
 test: $(VENV)/.ready lint ## all tests but the long ones

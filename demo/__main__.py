@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
+import fcntl
 import functools
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +21,7 @@ from rich.markup import escape
 from demo import fault
 from demo.airflow import AirflowClient, environment, migrate, processes
 from demo.board import STEPS, Board
-from demo.services import LOOPBACK, Service, free_port, running
+from demo.services import LOOPBACK, Service, free_ports, running
 from gmm_core.config import Settings
 from gmm_core.errors import BlockmixError, ComputationFailed, ServiceUnavailable
 from gmm_core.pipeline.stream_files import load_stream
@@ -44,7 +46,8 @@ def main() -> int:
     keys = [str(FIRST + dt.timedelta(days=i)) for i in range(options.days)]
     home = PROJECT / (".blockmix-fault" if options.fault else ".blockmix")
     try:
-        settings = _settings(home)
+        ports = free_ports({"airflow": 8080, "spark": 15002, "mlflow": 5000, "docs": 8081})
+        settings = _settings(home, ports)
         if options.fault:
             bad_key = keys[len(keys) // 2]
             console.print(
@@ -53,7 +56,19 @@ def main() -> int:
             settings = settings.model_copy(
                 update={"streams": fault.corrupted_streams(home, STREAM, bad_key)}
             )
-        _demonstrate(settings, keys, console, stay=bool(options.keep))
+        with _alone(home):
+            if (home / "lake").exists():
+                console.print(
+                    f"[bold]Going on[/] from {home}: what is there is left as it is; "
+                    "`make clean` starts anew"
+                )
+            _demonstrate(settings, ports["airflow"], keys, console, stay=bool(options.keep))
+        if not options.keep:
+            console.print(
+                "Everything is stopped. `.venv/bin/blockmix status baskets` works without it; "
+                f"the reports are in {settings.quality_root / 'gx' / 'docs' / 'index.html'}",
+                soft_wrap=True,
+            )
     except KeyboardInterrupt:
         console.print("\nstopped")
     except BlockmixError as error:
@@ -70,15 +85,25 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the folder; raises `ServiceUnavailable` when another demo does."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServiceUnavailable(
+                f"a demo is running on {home} already", remedy="stop it with Ctrl-C there"
+            ) from None
+        yield
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _settings(home: Path) -> Settings:
-    ports = {
-        name: free_port(port)
-        for name, port in {"spark": 15002, "mlflow": 5000, "docs": 8081}.items()
-    }
+def _settings(home: Path, ports: dict[str, int]) -> Settings:
     mlflow = f"http://{LOOPBACK}:{ports['mlflow']}"
     return Settings(
         home=home,
@@ -88,12 +113,14 @@ def _settings(home: Path) -> Settings:
     )
 
 
-def _demonstrate(settings: Settings, keys: list[str], console: Console, *, stay: bool) -> None:
-    port = free_port(8080)
+def _demonstrate(
+    settings: Settings, port: int, keys: list[str], console: Console, *, stay: bool
+) -> None:
     env = {**environment(settings.home, port, parallelism=4), **settings.environment()}
     os.environ.update(settings.environment())  # this process reads the same lake and registry
     console.print(
-        f"[bold]Starting[/] Airflow, MLflow, Spark and Data Docs (logs in {settings.home / 'logs'})"
+        f"[bold]Starting[/] Airflow, MLflow, Spark and Data Docs (logs in {settings.home / 'logs'})",
+        soft_wrap=True,
     )
     with console.status("preparing Airflow's database"):
         migrate(env, settings.home / "logs" / "airflow-migrate.log")
@@ -115,8 +142,8 @@ def _demonstrate(settings: Settings, keys: list[str], console: Console, *, stay:
             f"history at {pace:.1f} s a block, the last day alone {alone:.1f} s from landing to marts",
             highlight=False,
         )
-        _addresses(settings, port, console)
         if stay:
+            _addresses(settings, port, console)
             console.print("Ctrl-C stops everything.")
             while True:
                 time.sleep(3600)

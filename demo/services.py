@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import psutil
 
 from gmm_core.errors import ServiceUnavailable
 
-__all__ = ["Service", "free_port", "running"]
+__all__ = ["Service", "free_port", "free_ports", "running"]
 
 LOOPBACK = "127.0.0.1"
 
@@ -35,9 +35,19 @@ class Service:
     patience: float = 120.0
 
 
-def free_port(preferred: int) -> int:
-    """The preferred port of loopback, or the next one nobody listens on."""
+def free_ports(preferred: dict[str, int]) -> dict[str, int]:
+    """A port of loopback for each name, no two the same."""
+    found: dict[str, int] = {}
+    for name, port in preferred.items():
+        found[name] = free_port(port, set(found.values()))
+    return found
+
+
+def free_port(preferred: int, taken: Collection[int] = ()) -> int:
+    """The preferred port of loopback, or the next one nobody listens on and that is not taken."""
     for port in range(preferred, preferred + 200):
+        if port in taken:
+            continue
         with contextlib.closing(socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -88,8 +88,9 @@ def quarantine_table(stream: Stream, at: Services) -> Table | None:
 def components_table(stream: Stream, champion: ModelVersion, model: DensityModel) -> Table:
     """The champion in source units: weight, and for each feature the centre and one sd around it."""
     tags = champion.tags
+    blocks = "1 block" if tags["blocks"] == "1" else f"{tags['blocks']} blocks"
     table = _table(
-        f"{stream.name}: champion is version {champion.version}, {tags['blocks']} blocks "
+        f"{stream.name}: champion is version {champion.version}, {blocks} "
         f"{tags['first_block']} to {tags['last_block']}, {int(tags['rows']):,} rows"
     )
     table.add_column("component", justify="right")

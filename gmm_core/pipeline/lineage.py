@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from gmm_core import __version__
-from gmm_core.errors import ComputationFailed, InvalidInput, ModelRefused
+from gmm_core.errors import ComputationFailed, InvalidInput, ModelRefused, NotFound
 from gmm_core.pipeline.ports import ModelVersion, Services
 from gmm_core.pipeline.streams import Stream
 from gmm_core.summary import BlockSummary
@@ -25,10 +25,16 @@ __all__ = [
 def window_blocks(stream: Stream, key: str, at: Services) -> list[BlockSummary]:
     """Summaries of the b newest present blocks up to `key`, oldest first.
 
-    Raises `ModelRefused` below the stream's minimum of blocks, `InvalidInput` when one was
-    fitted on other features than the stream has now.
+    Raises `NotFound` when the block of the key has no summary, `ModelRefused` below the stream's
+    minimum of blocks, `InvalidInput` when one was fitted on other features than the stream has now.
     """
-    keys = select_blocks(at.store.summary_keys(stream.name), key, stream.window.blocks)
+    present = at.store.summary_keys(stream.name)
+    if key not in present:
+        raise NotFound(
+            f"block {key} of {stream.name} has no mixture",
+            remedy=f"run: blockmix fit {stream.name} {key}",
+        )
+    keys = select_blocks(present, key, stream.window.blocks)
     if len(keys) < stream.window.minimum_blocks:
         raise ModelRefused(
             f"the window of {stream.name} as of {key} has too few blocks",
@@ -37,11 +43,11 @@ def window_blocks(stream: Stream, key: str, at: Services) -> list[BlockSummary]:
             remedy="fit more blocks first",
         )
     blocks = []
-    for present in keys:
-        block = at.store.summary(stream.name, present)
+    for one in keys:
+        block = at.store.summary(stream.name, one)
         if block is None:
             raise ComputationFailed(
-                f"the summary of block {present} of {stream.name} went away while it was looked for",
+                f"the summary of block {one} of {stream.name} went away while it was looked for",
                 remedy="run this again",
             )
         if block.features != stream.feature_list:

@@ -1,7 +1,7 @@
 """The script that MLflow runs to load a window mixture: a pyfunc from code, nothing pickled.
 
 It is carried inside every model version, together with the numerics it imports (packaging.py), so
-a job that scores rows needs mlflow, numpy, scipy and pandas, and no Blockmix.
+a job that scores rows needs mlflow, numpy and pandas, and no Blockmix.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from gmm_core.errors import InvalidInput, ModelRefused, Refused
+from gmm_core.errors import InvalidInput, NotFound, Refused
 from gmm_core.pipeline.stream_files import load_stream
 
 
@@ -98,7 +98,7 @@ def summaries(stream):
 def test_a_refusal_is_told_in_one_line_and_raised_without_the_verbs_frames(run, stream, caplog):
     with (
         caplog.at_level(logging.INFO),
-        pytest.raises(ModelRefused, match="too few blocks") as caught,
+        pytest.raises(NotFound, match="has no mixture") as caught,
     ):
         run.run_verb("merge", stream, context("2024-05-02"))
     frames = [entry.name for entry in caught.traceback]
@@ -107,7 +107,7 @@ def test_a_refusal_is_told_in_one_line_and_raised_without_the_verbs_frames(run, 
     assert [record.levelname for record in caplog.records if record.name == "blockmix.merge"] == [
         "ERROR"
     ]
-    assert "too few blocks" in caplog.text
+    assert "has no mixture" in caplog.text
 
 
 def test_the_pages_of_a_refusal_are_published(run, stream, monkeypatch, caplog):

@@ -8,7 +8,8 @@ import sys
 import psutil
 import pytest
 
-from demo.services import LOOPBACK, Service, free_port, running
+from demo.__main__ import _alone
+from demo.services import LOOPBACK, Service, free_port, free_ports, running
 from gmm_core.errors import ServiceUnavailable
 
 
@@ -68,3 +69,24 @@ def test_a_busy_port_is_passed_over():
         busy.listen()
         port = busy.getsockname()[1]
         assert free_port(port) > port
+
+
+def test_no_two_services_get_the_same_port():
+    wanted = {"one": 18470, "two": 18471}
+    with socket.socket() as busy:
+        busy.bind((LOOPBACK, 18470))
+        busy.listen()
+        found = free_ports(wanted)
+    assert 18470 not in found.values()
+    assert len(set(found.values())) == 2
+
+
+def test_a_second_demo_on_the_same_folder_is_refused(tmp_path):
+    with (
+        _alone(tmp_path),
+        pytest.raises(ServiceUnavailable, match="is running on"),
+        _alone(tmp_path),
+    ):
+        pass
+    with _alone(tmp_path):
+        pass

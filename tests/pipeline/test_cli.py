@@ -49,7 +49,7 @@ def blockmix(tmp_path, declared):
         (("fit", "orders", "2024-05-01"), 2, "blockmix land orders 2024-05-01"),
         (("fit", "orders", "2024-05-01", "--covariance-type", "round"), 2, "'full' or 'diag'"),
         (("fit", "orders", "2024-05-01", "--k", "65"), 2, "less than or equal to 64"),
-        (("merge", "orders", "2024-05-01"), 3, "too few blocks"),
+        (("merge", "orders", "2024-05-01"), 2, "blockmix fit orders 2024-05-01"),
     ],
 )
 def test_a_mistake_is_a_line_and_a_status(blockmix, words, status, said):

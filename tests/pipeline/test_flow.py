@@ -219,6 +219,14 @@ def test_a_window_needs_its_minimum_of_blocks(declared, at):
         merge(careful, KEYS[0], at)
 
 
+def test_a_window_ends_with_a_block_that_is_there(stream, at):
+    run_day(stream, KEYS[0], at)
+    for verb in (merge, promote):
+        with pytest.raises(NotFound, match=f"blockmix fit orders {KEYS[3]}"):
+            verb(stream, KEYS[3], at)
+    assert at.store.manifest(stream.name, "components", KEYS[3]) is None
+
+
 def test_errors_say_what_to_run(stream, at):
     with pytest.raises(NotFound, match=f"blockmix land orders {KEYS[0]}"):
         fit(stream, KEYS[0], at)
