@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gmm_core.block import fit_block, join_shards
     from gmm_core.codec import from_dict, to_dict
     from gmm_core.em import FitResult, FitStatus, fit
-    from gmm_core.errors import BlockmixError, FitFailed, InvalidInput
+    from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, MissingExtra
     from gmm_core.features import Feature, to_matrix
     from gmm_core.invariants import block_laws, violations, window_laws
     from gmm_core.mixture import Mixture
@@ -37,6 +37,7 @@ __all__ = [
     "FitResult",
     "FitStatus",
     "InvalidInput",
+    "MissingExtra",
     "Mixture",
     "Moments",
     "TailCurve",
@@ -58,7 +59,7 @@ _HOME = {
     "block": ("fit_block", "join_shards"),
     "codec": ("from_dict", "to_dict"),
     "em": ("FitResult", "FitStatus", "fit"),
-    "errors": ("BlockmixError", "FitFailed", "InvalidInput"),
+    "errors": ("BlockmixError", "FitFailed", "InvalidInput", "MissingExtra"),
     "features": ("Feature", "to_matrix"),
     "invariants": ("block_laws", "violations", "window_laws"),
     "mixture": ("Mixture",),

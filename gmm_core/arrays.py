@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.errors import InvalidInput
+from gmm_core.frames import column, column_names, whole
 
 __all__ = ["Array", "as_numbers", "as_rows", "as_weights", "content_hash", "frozen_array"]
 
@@ -51,9 +52,15 @@ def frozen_array(values: ArrayLike, name: str, shape: tuple[int | None, ...]) ->
 def as_rows(X: ArrayLike, n_features: int | None = None) -> NDArray[Any]:
     """`X` as an (n, d) float array, copied only when it is neither float32 nor float64.
 
-    Finite values only. Raises `InvalidInput` naming the first bad row and column.
+    Arrays, and tables of pandas, polars or Arrow: float32 when all columns are, copied unless the
+    table keeps them in one array. Finite values only; a null is NaN. Raises `InvalidInput` naming
+    the first bad row and column.
+
+    >>> as_rows([[1, 2]]).tolist()
+    [[1.0, 2.0]]
     """
-    rows = as_numbers(X, "rows")
+    names = column_names(X)
+    rows = as_numbers(X, "rows") if names is None else _of_table(X, names)
     rows = rows if rows.dtype in _FLOATS else rows.astype(np.float64)
     if rows.ndim != 2:
         raise InvalidInput(
@@ -68,14 +75,27 @@ def as_rows(X: ArrayLike, n_features: int | None = None) -> NDArray[Any]:
         )
     if not np.isfinite(rows).all():
         bad = np.argwhere(~np.isfinite(rows))
-        row, column = bad[0].tolist()
+        row, place = bad[0].tolist()
+        where = place if names is None else f"{place} ({names[place]!r})"
         raise InvalidInput(
-            f"rows hold {len(bad)} NaN or infinite values, the first in row {row}, column {column}",
-            got=float(rows[row, column]),
+            f"rows hold {len(bad)} NaN or infinite values, the first in row {row}, column {where}",
+            got=float(rows[row, place]),
             bound="finite numbers",
             remedy="drop or repair these rows first",
         )
     return rows
+
+
+def _of_table(X: Any, names: list[str]) -> NDArray[Any]:
+    matrix = whole(X)
+    if matrix is not None and matrix.dtype in _FLOATS:
+        return matrix
+    columns = [as_numbers(column(X, i), f"column {name!r}") for i, name in enumerate(names)]
+    single = bool(columns) and all(values.dtype == np.float32 for values in columns)
+    result = np.empty(X.shape, np.float32 if single else np.float64)
+    for index, values in enumerate(columns):
+        result[:, index] = values
+    return result
 
 
 def as_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -85,7 +105,8 @@ def as_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
     """
     try:
         array = np.asarray(values)
-        array = array.astype(np.float64) if array.dtype.kind == "O" else array
+        if array.dtype.kind == "O" and not any(isinstance(v, (str, bytes)) for v in array.flat):
+            array = array.astype(np.float64)
     except (TypeError, ValueError):
         array = np.empty(0, dtype=np.str_)
     if array.dtype.kind not in "biuf":

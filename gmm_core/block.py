@@ -15,7 +15,7 @@ from gmm_core.gaussian import CovarianceType
 from gmm_core.moments import Moments
 from gmm_core.reduction import reduce
 from gmm_core.summary import BlockSummary, FitReport, common_features, rows_share
-from gmm_core.window import pool_mixtures
+from gmm_core.window import common_type, pool_mixtures
 
 __all__ = ["fit_block", "join_shards"]
 
@@ -107,7 +107,7 @@ def join_shards(shards: Sequence[BlockSummary], k: int) -> BlockSummary:
         stream=first.stream,
         key=first.key,
         features=first.features,
-        mixture=reduce(pool_mixtures(shards), k),
+        mixture=reduce(pool_mixtures(shards), k).as_type(common_type(shards)),
         moments=sum((shard.moments for shard in shards), Moments.empty(len(first.features))),
         minimum=np.min([shard.minimum for shard in shards], axis=0),
         maximum=np.max([shard.maximum for shard in shards], axis=0),

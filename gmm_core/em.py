@@ -9,20 +9,15 @@ from __future__ import annotations
 import enum
 import time
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gmm_core.arrays import Array
+from gmm_core.compiled import compiled_kernel
 from gmm_core.errors import BlockmixError, FitFailed, InvalidInput
-from gmm_core.estep import (
-    Kernel,
-    Parameters,
-    Statistics,
-    expectation,
-    numpy_kernel,
-    worst_explained,
-)
+from gmm_core.estep import Kernel, Parameters, Statistics, numpy_kernel, worst_explained
 from gmm_core.gaussian import CovarianceKind, CovarianceType, kind_of
 from gmm_core.mixture import Mixture
 from gmm_core.rows import Rows
@@ -30,6 +25,14 @@ from gmm_core.seeding import cold_start, warm_start
 
 __all__ = ["FitResult", "FitStatus", "fit"]
 
+KernelName = Literal["auto", "compiled", "numpy"]
+
+_MUCH = (
+    1_000_000  # numbers times components: below, loading compiled code takes longer than it saves
+)
+_SAMPLE = 16_384  # rows at least
+_SAMPLE_PER_VALUE = 20  # rows per mean and deviation that a fit estimates
+_WORTH_SAMPLING = 4  # times fewer rows
 _EMPTY = 1e-3  # rows: a component that explains less of the data than this says nothing
 _RESEEDS_PER_COMPONENT = 3
 
@@ -121,6 +124,7 @@ def fit(
     seed: int = 0,
     sample_weight: ArrayLike | None = None,
     start: Mixture | None = None,
+    kernel: KernelName = "auto",
 ) -> FitResult:
     """Fit a mixture to rows by expectation maximisation; the best of `n_init` starts wins.
 
@@ -135,6 +139,8 @@ def fit(
     seed : the same seed and input give the same result.
     sample_weight : (n,) 0 or more; a row of weight 2 counts as two.
     start : a mixture to start from, as the first of the `n_init` starts.
+    kernel : "compiled" (numba), "numpy" (the slow reference), or "auto": compiled where the rows are
+        so many that it pays. They agree to rounding.
 
     Raises
     ------
@@ -151,8 +157,8 @@ def fit(
     if not tol >= 0:
         raise InvalidInput("tol", got=tol, bound="0 or more, in nats per row")
     kind = kind_of(covariance_type)
-    rows, added = Rows.of(X, sample_weight, reg_covar, n_components)
-    task = Task(rows, n_components, kind, added, tol, max_iter, numpy_kernel)
+    rows, added = Rows.of(X, sample_weight, reg_covar, n_components, isotropic=kind.isotropic)
+    task = Task(rows, n_components, kind, added, tol, max_iter, _kernel(kernel, rows, n_components))
     best: FitResult | None = None
     failure: BlockmixError | None = None
     first = None if start is None else warm_start(rows, n_components, kind, start)
@@ -160,8 +166,7 @@ def fit(
         parameters, first = first, None
         try:
             if parameters is None:
-                rng = np.random.default_rng(source)
-                parameters = cold_start(rows, n_components, kind, added, rng)
+                parameters = _cold(task, np.random.default_rng(source))
             result = _result(task, run(task, parameters), n_init)
         except BlockmixError as error:  # another start may still succeed
             failure = error
@@ -175,6 +180,23 @@ def fit(
             remedy="lower n_components, or raise reg_covar (the regularisation)",
         ) from failure
     return replace(best, seconds=time.perf_counter() - began)
+
+
+def _cold(task: Task, rng: np.random.Generator) -> Parameters:
+    """Where EM starts from nothing: k-means, for many rows on a sample, on which EM then goes ahead.
+
+    An iteration over the sample costs a small part of one over all rows, and most of the way to the
+    optimum is the same on both.
+    """
+    size = max(_SAMPLE, _SAMPLE_PER_VALUE * task.k * (task.rows.n_features + 1))
+    if len(task.rows) < _WORTH_SAMPLING * size:
+        return cold_start(task.rows, task.k, task.kind, task.added, rng)
+    part = replace(task, rows=task.rows.sample(size, rng))
+    start = cold_start(part.rows, task.k, task.kind, task.added, rng)
+    try:
+        return run(part, start).parameters
+    except BlockmixError:  # the sample may lack what the rows have
+        return cold_start(task.rows, task.k, task.kind, task.added, rng)
 
 
 def run(task: Task, parameters: Parameters) -> State:
@@ -212,24 +234,34 @@ def stop(task: Task, before: State, after: State) -> State:
 def maximisation(task: Task, state: State) -> tuple[Parameters, int]:
     """M-step; empty components are placed at the worst explained rows, and counted."""
     statistics, kind = state.statistics, task.kind
+    scatter = statistics.scatter
     empty = np.flatnonzero(statistics.weight < _EMPTY)
     weight = np.maximum(statistics.weight, _EMPTY)
     weights = weight / weight.sum()
     means = statistics.mean.copy()
-    covariances = kind.from_scatter(statistics.scatter, weight)
     if empty.size:
-        means[empty] = worst_explained(task.rows, state.parameters, kind, empty.size)
+        joint = state.parameters.joint(kind)
+        means[empty] = worst_explained(task.rows, joint, kind, empty.size)
         # Standardised rows have unit variance: the width of a component that knows nothing yet.
-        covariances[empty] = kind.with_added(
-            np.zeros_like(covariances[empty]), np.ones_like(means[0])
-        )
+        scatter = scatter.copy()
+        d = means.shape[1]
+        scatter[empty] = _EMPTY * (np.eye(d) if scatter.ndim == 3 else np.ones(d))
         weights[empty] = 1 / task.k
         weights /= weights.sum()
+    covariances = kind.from_scatter(scatter, weight)
     return Parameters(weights, means, kind.with_added(covariances, task.added)), int(empty.size)
 
 
+def _kernel(name: KernelName, rows: Rows, k: int) -> Kernel:
+    if name not in get_args(KernelName):
+        raise InvalidInput("kernel", got=name, bound=", ".join(get_args(KernelName)))
+    if name == "auto":
+        return compiled_kernel if rows.values.size * k >= _MUCH else numpy_kernel
+    return compiled_kernel if name == "compiled" else numpy_kernel
+
+
 def _state(task: Task, parameters: Parameters) -> State:
-    statistics = expectation(task.rows, parameters, task.kind, task.kernel)
+    statistics = task.kernel(task.rows, parameters.joint(task.kind), task.kind)
     log_likelihood = statistics.log_likelihood / float(statistics.weight.sum())
     return State(parameters, statistics, log_likelihood)
 

@@ -7,6 +7,7 @@ BlockmixError
 ├── ComputationFailed     the input was well formed, the work did not succeed: a retry may help
 │   ├── FitFailed         expectation maximisation could not give a usable mixture
 │   └── ServiceUnavailable  Spark, MLflow or the warehouse did not answer
+├── MissingExtra          an optional package is not installed; the message says how to get it
 └── Refused               a gate said no, and its report says why
     ├── BlockQuarantined  the block is in quarantine, the window goes on without it
     ├── ModelRefused      the window mixture was not registered
@@ -24,6 +25,7 @@ __all__ = [
     "FitFailed",
     "InvalidInput",
     "InvalidStream",
+    "MissingExtra",
     "ModelRefused",
     "NotFound",
     "OutputRefused",
@@ -100,6 +102,12 @@ class FitFailed(ComputationFailed):
 
 class ServiceUnavailable(ComputationFailed):
     """A service that the pipeline needs did not answer."""
+
+
+class MissingExtra(BlockmixError, ImportError):
+    """An optional package is not installed; the message says how to get it."""
+
+    __str__ = BlockmixError.__str__
 
 
 class Refused(BlockmixError):

@@ -1,8 +1,8 @@
-"""E-step: what rows say about the parameters of a mixture.
+"""E-step: what rows say about a mixture.
 
-A *kernel* turns one chunk of rows into statistics; statistics add up over chunks. `numpy_kernel`
-is the plain reference: log space, centred scatter. A compiled kernel has the same signature and
-must agree with it to rounding.
+A *kernel* turns rows into statistics; statistics of parts of the rows add up. `numpy_kernel` is the
+plain reference: log space, centred scatter, one chunk at a time. The compiled kernel of
+`gmm_core.compiled` has the same signature and must agree with it to rounding.
 """
 
 from __future__ import annotations
@@ -19,25 +19,59 @@ from gmm_core.moments import combine
 from gmm_core.rows import Rows
 
 __all__ = [
+    "NO_BACKGROUND",
+    "Joint",
     "Kernel",
     "Parameters",
     "Statistics",
-    "expectation",
     "group_statistics",
+    "log_joint",
     "numpy_kernel",
     "worst_explained",
 ]
 
 _TINY = float(np.finfo(np.float64).tiny)
+NO_BACKGROUND = float("-inf")
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Log of weight times density, as an E-step needs it, in standardised space.
+
+    That of component c at row x is `offsets[c] - |whiteners[c] (x - means[c])|^2 / 2`.
+
+    Parameters
+    ----------
+    offsets : (k,), means : (k, d), whiteners : (k, d, d) lower triangular, or (k, d).
+    background : the same for what no component explains, everywhere equal; -inf for nothing.
+    """
+
+    offsets: Array
+    means: Array
+    whiteners: Array
+    background: float = NO_BACKGROUND
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """A mixture in standardised space, unchecked: weights (k,), means (k, d), covariances."""
+    """A mixture in standardised space, unchecked: weights (k,), means (k, d), covariances.
+
+    `background` is the log of weight times density of a uniform background, -inf for none; the
+    weights of components and background sum to 1.
+    """
 
     weights: Array
     means: Array
     covariances: Array
+    background: float = NO_BACKGROUND
+
+    def joint(self, kind: CovarianceKind) -> Joint:
+        """Raises `InvalidInput` when a covariance is not positive definite."""
+        k, d = self.means.shape
+        whiteners = kind.whiteners(self.covariances, k, d)
+        diagonal = np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
+        offsets = np.log(self.weights) + np.log(diagonal).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
+        return Joint(offsets, self.means, whiteners, self.background)
 
 
 @dataclass(frozen=True)
@@ -47,57 +81,67 @@ class Statistics:
     Parameters
     ----------
     log_likelihood : weighted sum over rows, nats.
-    weight, mean, scatter : (k,), (k, d) and as the covariances: the centred moments of the rows,
+    weight, mean, scatter : (k,), (k, d) and (k, d, d) or (k, d): the centred moments of the rows,
         each row shared out by responsibility.
+    background : weight of the rows that the background explains.
     """
 
     log_likelihood: float
     weight: Array
     mean: Array
     scatter: Array
+    background: float = 0.0
 
     def __add__(self, other: Statistics) -> Statistics:
         mine, theirs = (
             (self.weight, self.mean, self.scatter),
             (other.weight, other.mean, other.scatter),
         )
-        return Statistics(self.log_likelihood + other.log_likelihood, *combine(*mine, *theirs))
+        return Statistics(
+            self.log_likelihood + other.log_likelihood,
+            *combine(*mine, *theirs),
+            background=self.background + other.background,
+        )
 
     @classmethod
     def nothing(cls, k: int, d: int, kind: CovarianceKind) -> Statistics:
         """The neutral element of `+`."""
-        return cls(0.0, np.zeros(k), np.zeros((k, d)), np.zeros(kind.shape(k, d)))
+        return cls(0.0, np.zeros(k), np.zeros((k, d)), np.zeros(kind.scatter_shape(k, d)))
 
     @classmethod
-    def of(cls, log_likelihood: float, X: Array, shares: Array, kind: CovarianceKind) -> Statistics:
-        """Statistics of rows X (m, d); `shares` (m, k) hold each row's weight, shared out."""
+    def of(cls, X: Array, shares: Array, kind: CovarianceKind) -> Statistics:
+        """Moments of rows X (m, d); `shares` (m, k) hold each row's weight, shared out."""
         weight = shares.sum(axis=0)
         mean = shares.T @ X / np.maximum(weight, _TINY)[:, None]
-        return cls(log_likelihood, weight, mean, kind.scatter(X, mean, shares))
+        return cls(0.0, weight, mean, kind.scatter(X, mean, shares))
 
 
-Kernel = Callable[[Array, Array, Parameters, CovarianceKind], Statistics]
-"""Statistics of a chunk: standardised rows (m, d), weights (m,), parameters, kind of covariance."""
+Kernel = Callable[[Rows, Joint, CovarianceKind], Statistics]
 
 
-def numpy_kernel(
-    X: Array, weight: Array, parameters: Parameters, kind: CovarianceKind
-) -> Statistics:
-    """The reference kernel."""
-    density, log_shares = log_normalise(_log_joint(X, parameters, kind))
-    shares = np.exp(log_shares) * weight[:, None]
-    return Statistics.of(float(weight @ density), X, shares, kind)
-
-
-def expectation(
-    rows: Rows, parameters: Parameters, kind: CovarianceKind, kernel: Kernel = numpy_kernel
-) -> Statistics:
-    """Statistics of all rows; holds one chunk times k at a time."""
-    k, d = parameters.means.shape
+def numpy_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistics:
+    """The reference kernel; holds one chunk times k at a time."""
+    k, d = joint.means.shape
     total = Statistics.nothing(k, d, kind)
     for _, chunk, weight in rows.chunks():
-        total += kernel(chunk, weight, parameters, kind)
+        density, log_shares = log_normalise(log_joint(chunk, joint, kind))
+        shares = np.exp(log_shares) * weight[:, None]
+        part = Statistics.of(chunk, shares[:, :k], kind)
+        behind = float(shares[:, k:].sum())
+        total += Statistics(float(weight @ density), part.weight, part.mean, part.scatter, behind)
     return total
+
+
+def log_joint(X: Array, joint: Joint, kind: CovarianceKind) -> Array:
+    """(m, k) log joint of rows (m, d), or (m, k + 1) where there is a background, the last."""
+    # Offsets come from elsewhere (variational Bayes has its own): those of a density are taken off.
+    whiteners, d = joint.whiteners, X.shape[1]
+    diagonal = np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
+    own = np.log(diagonal).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
+    result: Array = kind.log_density(X, joint.means, whiteners) + (joint.offsets - own)
+    if joint.background > NO_BACKGROUND:
+        result = np.column_stack([result, np.full(len(X), joint.background)])
+    return result
 
 
 def group_statistics(
@@ -108,15 +152,15 @@ def group_statistics(
     for _, chunk, weight in rows.chunks():
         shares = np.zeros((len(chunk), k))
         shares[np.arange(len(chunk)), label(chunk)] = weight
-        total += Statistics.of(0.0, chunk, shares, kind)
+        total += Statistics.of(chunk, shares, kind)
     return total
 
 
-def worst_explained(rows: Rows, parameters: Parameters, kind: CovarianceKind, n: int) -> Array:
-    """(n, d) different rows of the lowest density under the parameters, lowest first."""
+def worst_explained(rows: Rows, joint: Joint, kind: CovarianceKind, n: int) -> Array:
+    """(n, d) different rows of the lowest density, lowest first."""
     density = np.empty(len(rows))
     for part, chunk, _ in rows.chunks():
-        density[part], _ = log_normalise(_log_joint(chunk, parameters, kind))
+        density[part], _ = log_normalise(log_joint(chunk, joint, kind))
     found: list[Array] = []
     for index in np.argsort(density, kind="stable"):
         row = rows.at(index)
@@ -125,9 +169,3 @@ def worst_explained(rows: Rows, parameters: Parameters, kind: CovarianceKind, n:
         if len(found) == n:
             break
     return np.stack(found)
-
-
-def _log_joint(X: Array, parameters: Parameters, kind: CovarianceKind) -> Array:
-    whiteners = kind.whiteners(parameters.covariances)
-    joint: Array = kind.log_density(X, parameters.means, whiteners) + np.log(parameters.weights)
-    return joint

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_core.arrays import Array
+from gmm_core.gaussian import CovarianceType
 from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
 from gmm_core.summary import BlockSummary
@@ -78,8 +79,8 @@ def window_laws(
 ) -> list[Law]:
     """The laws of a window mixture over the block summaries that it was merged from."""
     moments = sum((summary.moments for summary in pooled), Moments.empty(mixture.n_features))
-    diagonal = any(summary.mixture.covariance_type == "diag" for summary in pooled)
-    target = _Target.of(moments, pooled_regularisation(pooled), variances_only=diagonal)
+    types = frozenset(summary.mixture.covariance_type for summary in pooled)
+    target = _Target.of(moments, pooled_regularisation(pooled), types)
     return [
         *_mixture_laws(mixture, condition_number, maximum_weight),
         *_moment_laws(mixture, target, "those of the window's blocks together"),
@@ -88,25 +89,31 @@ def window_laws(
 
 @dataclass(frozen=True)
 class _Target:
-    """Moments that a mixture must reproduce, and how far rounding can carry it from them."""
+    """Moments that a mixture must reproduce, and how far rounding can carry it from them.
+
+    `types` are the covariance types of the mixtures that it was made of.
+    """
 
     mean: Array
     covariance: Array
     regularisation: Array
     deviation: Array
     rounding: float
-    variances_only: bool
+    types: frozenset[CovarianceType]
 
     @classmethod
     def of(
-        cls, moments: Moments, regularisation: Array, *, variances_only: bool = False
+        cls,
+        moments: Moments,
+        regularisation: Array,
+        types: frozenset[CovarianceType] = frozenset(),
     ) -> _Target:
         covariance = moments.covariance
         deviation = np.sqrt(np.diagonal(covariance))
         deviation = np.where(deviation > 0, deviation, np.finfo(np.float64).tiny)
         # A mean far from zero cannot be written down any finer than this, in standard deviations.
         rounding = 64 * _EPS * float((np.abs(moments.mean) / deviation).max())
-        return cls(moments.mean, covariance, regularisation, deviation, rounding, variances_only)
+        return cls(moments.mean, covariance, regularisation, deviation, rounding, types)
 
 
 def _mixture_laws(mixture: Mixture, condition_number: float, maximum_weight: float) -> list[Law]:
@@ -148,11 +155,9 @@ def _mixture_laws(mixture: Mixture, condition_number: float, maximum_weight: flo
 def _moment_laws(mixture: Mixture, target: _Target, whose: str) -> list[Law]:
     off_mean = np.abs(mixture.mean() - target.mean) / target.deviation
     difference = mixture.covariance() - np.diag(target.regularisation) - target.covariance
-    off_covariance = np.abs(difference) / np.outer(target.deviation, target.deviation)
-    what = "covariance"
-    if target.variances_only or mixture.covariance_type == "diag":
-        # Without covariances inside components only the variances are kept, by fit and merge alike.
-        off_covariance, what = np.diagonal(off_covariance), "variances"
+    what, off_covariance = _off_covariance(
+        difference, target.deviation, target.types | {mixture.covariance_type}
+    )
     return [
         Law(
             "mean_preserved",
@@ -162,12 +167,25 @@ def _moment_laws(mixture: Mixture, target: _Target, whose: str) -> list[Law]:
         ),
         Law(
             "covariance_preserved",
-            f"The mixture's {what}, less the regularisation, equal{'s' * (what == 'covariance')} {whose} "
+            f"The mixture's {what}, less the regularisation, equal{'s' * (what != 'variances')} {whose} "
             "(largest difference, in products of standard deviations).",
             float(off_covariance.max()),
             upper=_COVARIANCE + target.rounding,
         ),
     ]
+
+
+def _off_covariance(
+    difference: Array, deviation: Array, types: frozenset[CovarianceType]
+) -> tuple[str, Array]:
+    """What fits and merges with these covariance types keep, and how far off that is."""
+    if "spherical" in types:  # one variance a component can only keep the sum over the features
+        total = np.trace(difference) / np.square(deviation).sum()
+        return "total variance", np.abs(np.atleast_1d(total))
+    relative = np.abs(difference) / np.outer(deviation, deviation)
+    if "diag" in types:  # without covariances inside components there are only the variances
+        return "variances", np.diagonal(relative)
+    return "covariance", relative
 
 
 def _range_law(summary: BlockSummary, target: _Target) -> Law:

@@ -2,148 +2,134 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gmm_core.arrays import Array, as_rows, content_hash, frozen_array
+from gmm_core.arrays import Array, as_rows, as_weights
 from gmm_core.cholesky import cholesky
-from gmm_core.errors import InvalidInput
-from gmm_core.gaussian import CovarianceKind, CovarianceType, kind_of, log_normalise
+from gmm_core.components import Components
+from gmm_core.conditioning import condition, marginal
+from gmm_core.gaussian import log_normalise
+from gmm_core.quantiles import cdf, ppf
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Mixture"]
 
-_SUM_SLACK = 1e-9
-_SYMMETRY_SLACK = 1e-9
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Mixture:
+class Mixture(Components):
     """A Gaussian mixture of k components in d features. Equal by content, hashable, read-only.
 
     Parameters
     ----------
     weights : (k,) above 0, sum 1.
     means : (k, d)
-    covariances : (k, d, d) for "full", (k, d) variances for "diag"; positive definite.
-    covariance_type : "full" or "diag".
+    covariances : positive definite: (k, d, d) for "full", (d, d) for "tied", (k, d) variances for
+        "diag", (k,) variances for "spherical".
+    covariance_type : "full", "tied", "diag" or "spherical".
 
     Raises
     ------
     InvalidInput : a shape, a weight or a covariance is wrong; the message says which.
 
-    >>> pair = Mixture([0.25, 0.75], [[0.0], [4.0]], [[1.0], [1.0]], "diag")
-    >>> pair.mean().tolist(), pair.covariance().tolist()
-    ([3.0], [[4.0]])
-    >>> pair.component([[0.0], [5.0]]).tolist()
-    [0, 1]
+    >>> Mixture([0.25, 0.75], [[0.0], [4.0]], [[1.0], [1.0]], "diag")
+    Mixture(2 components, 1 feature, diag, 52888302)
+      0  weight 0.25  mean 0  sd 1
+      1  weight 0.75  mean 4  sd 1
     """
 
-    weights: Array
-    means: Array
-    covariances: Array
-    covariance_type: CovarianceType = "full"
-
-    def __post_init__(self) -> None:
-        kind = kind_of(self.covariance_type)
-        means = frozen_array(self.means, "means", (None, None))
-        k, d = means.shape
-        if k == 0 or d == 0:
-            raise InvalidInput(
-                "a mixture needs components and features", got=(k, d), bound="at least (1, 1)"
-            )
-        weights = frozen_array(self.weights, "weights", (k,))
-        covariances = frozen_array(self.covariances, "covariances", kind.shape(k, d))
-        if (weights <= 0).any():
-            raise InvalidInput(
-                "weights of a mixture", got=weights.tolist(), bound="every weight above 0"
-            )
-        if abs(weights.sum() - 1) > _SUM_SLACK:
-            raise InvalidInput(
-                "weights of a mixture do not sum to one", got=float(weights.sum()), bound="1"
-            )
-        if kind.asymmetry(covariances) > _SYMMETRY_SLACK:
-            raise InvalidInput(
-                "a covariance is not symmetric", got=covariances.tolist(), bound="S equals S'"
-            )
-        for name, value in (("weights", weights), ("means", means), ("covariances", covariances)):
-            object.__setattr__(self, name, value)
-        _ = self._whiteners  # raises when a covariance is not positive definite
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Rebuilt through the constructor, so that the copy in another process is read-only too.
-        return (Mixture, (self.weights, self.means, self.covariances, self.covariance_type))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Mixture):
-            return NotImplemented
-        return self.content_hash() == other.content_hash()
-
-    def __hash__(self) -> int:
-        return hash(self.content_hash())
-
-    def __repr__(self) -> str:
-        return (
-            f"Mixture({self.n_components} components, {self.n_features} features, {self.covariance_type}, "
-            f"largest weight {self.weights.max():.3g}, {self.content_hash()[:8]})"
-        )
-
-    @property
-    def n_components(self) -> int:
-        """k"""
-        return len(self.weights)
-
-    @property
-    def n_features(self) -> int:
-        """d"""
-        return int(self.means.shape[1])
-
-    @property
-    def kind(self) -> CovarianceKind:
-        """How the covariances are stored and computed with."""
-        return kind_of(self.covariance_type)
-
-    @cached_property
-    def _whiteners(self) -> Array:
-        return self.kind.whiteners(self.covariances)
-
     def log_joint(self, X: ArrayLike) -> Array:
-        """(n, k) log of weight times density: what every answer about rows is made of."""
+        """(n, k) log of weight times density: what every answer about rows is made of.
+
+        Rows X (n, d): arrays, or tables of pandas, polars or Arrow. Here and below, rows of another
+        width or with values that are not finite numbers raise `InvalidInput`.
+
+        >>> Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical").log_joint([[2.0]]).round(2)
+        array([[-3.61, -3.61]])
+        """
         rows = as_rows(X, self.n_features).astype(np.float64, copy=False)
-        joint: Array = self.kind.log_density(rows, self.means, self._whiteners) + np.log(
+        joint: Array = self.kind.log_density(rows, self.means, self.whiteners) + np.log(
             self.weights
         )
         return joint
 
     def log_prob(self, X: ArrayLike) -> Array:
-        """(n,) log-density of rows `X` (n, d), in nats; finite for every finite row."""
+        """(n,) log-density of rows `X` (n, d), in nats; finite for every finite row.
+
+        >>> Mixture([1.0], [[0.0]], [1.0], "spherical").log_prob([[0.0], [1e9]]).round(3).tolist()
+        [-0.919, -5e+17]
+        """
         return log_normalise(self.log_joint(X))[0]
 
     def log_responsibilities(self, X: ArrayLike) -> Array:
-        """(n, k) log of the probability that a component made the row."""
+        """(n, k) log of the probability that a component made the row.
+
+        >>> pair = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+        >>> pair.log_responsibilities([[102.0]]).tolist()
+        [[-400.0, 0.0]]
+        """
         return log_normalise(self.log_joint(X))[1]
 
     def responsibilities(self, X: ArrayLike) -> Array:
-        """(n, k) probability that a component made the row; rows sum to 1."""
+        """(n, k) probability that a component made the row; rows sum to 1.
+
+        >>> pair = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+        >>> pair.responsibilities([[2.0]]).tolist()
+        [[0.5, 0.5]]
+        """
         return np.exp(self.log_responsibilities(X))
 
     def component(self, X: ArrayLike) -> NDArray[np.int64]:
-        """(n,) index of the most responsible component."""
+        """(n,) index of the most responsible component.
+
+        >>> pair = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+        >>> pair.component([[0.0], [5.0]]).tolist()
+        [0, 1]
+        """
         index: NDArray[np.int64] = self.log_joint(X).argmax(axis=1).astype(np.int64)
         return index
 
+    def effective_sample_sizes(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
+        """(k,) how many equal rows say as much of a component as these do: Kish 1965, n_eff.
+
+        (sum r)^2 / sum r^2 over r = weight * responsibility (n,); 0 for a component that no row
+        belongs to. Few, compared with the component's parameters, is too few to trust it.
+
+        >>> pair = Mixture([0.5, 0.5], [[0.0], [40.0]], [1.0, 1.0], "spherical")
+        >>> pair.effective_sample_sizes([[0.0], [0.1], [40.0]], [1.0, 1.0, 7.0]).tolist()
+        [2.0, 1.0]
+        """
+        shares = self.responsibilities(X)
+        weight = as_weights(sample_weight, len(shares))
+        shares = shares if weight is None else shares * weight[:, None]
+        # As parts of the largest: squares of responsibilities such as 1e-200 would be zero.
+        largest = shares.max(axis=0, initial=0.0)
+        parts = shares / np.where(largest > 0, largest, 1.0)
+        squares = np.square(parts).sum(axis=0)
+        sizes: Array = np.square(parts.sum(axis=0)) / np.where(squares > 0, squares, 1.0)
+        return sizes
+
     def mean(self) -> Array:
-        """(d,) mean of the whole mixture."""
+        """(d,) mean of the whole mixture.
+
+        >>> Mixture([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical").mean().tolist()
+        [3.0]
+        """
         # About the first mean: a common offset of all means then costs no digits.
         origin = self.means[0]
         mean: Array = origin + self.weights @ (self.means - origin)
         return mean
 
     def covariance(self) -> Array:
-        """(d, d) covariance of the whole mixture: within components plus between their means."""
+        """(d, d) covariance of the whole mixture: within components plus between their means.
+
+        >>> Mixture([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical").covariance().tolist()
+        [[4.0]]
+        """
         origin = self.means[0]
         spread = self.means - origin
         spread = (spread - self.weights @ spread) * np.sqrt(self.weights)[:, None]
@@ -151,30 +137,58 @@ class Mixture:
         covariance: Array = within + spread.T @ spread
         return covariance
 
-    def full_covariances(self) -> Array:
-        """(k, d, d), whatever the covariance type."""
-        return self.kind.full(self.covariances)
+    def marginal(self, features: Sequence[int]) -> Mixture:
+        """The mixture of some features alone, by number, in the order given.
 
-    def as_type(self, covariance_type: CovarianceType) -> Mixture:
-        """The same components with covariances of another type.
+        Raises `InvalidInput` for no features, or one that is negative, too large, or there twice.
 
-        To "full" nothing is lost; to "diag" the covariances between features are.
+        >>> Mixture([1.0], [[1.0, 2.0]], [[3.0, 4.0]], "diag").marginal([1]).means.tolist()
+        [[2.0]]
         """
-        if covariance_type == self.covariance_type:
-            return self
-        covariances = kind_of(covariance_type).of_full(self.full_covariances())
-        return Mixture(self.weights, self.means, covariances, covariance_type)
+        return marginal(self, features)
 
-    def standard_deviations(self) -> Array:
-        """(k, d)"""
-        return np.sqrt(self.kind.variances(self.covariances))
+    def condition(self, features: Mapping[int, float]) -> Mixture:
+        """The mixture of the other features, given the values of some: {number: value}.
 
-    def condition_numbers(self) -> Array:
-        """(k,) largest over smallest eigenvalue of each covariance."""
-        return self.kind.condition_numbers(self.covariances)
+        Regression, and filling in what is missing (Bishop 2006, equations 2.81 and 2.82). Weights
+        are shared out anew by how likely each component makes the values, in log space; a component
+        whose weight is then too small for a float (about 1e-323) is left out. Raises `InvalidInput`
+        as `marginal`, for a value that is not finite, and when no feature is left.
+
+        >>> Mixture([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.5, 1.0]]]).condition({0: 2.0})
+        Mixture(1 component, 1 feature, full, 942d6624)
+          0  weight 1  mean 1  sd 0.866
+        """
+        return condition(self, features)
+
+    def cdf(self, x: ArrayLike) -> Array:
+        """Probability of a value at most `x`, of the shape of `x`; one feature only.
+
+        Raises `InvalidInput` for more features, for NaN and for text.
+
+        >>> Mixture([1.0], [[0.0]], [1.0], "spherical").cdf([-38.0, 0.0, 1.96]).round(3).tolist()
+        [0.0, 0.5, 0.975]
+        """
+        return cdf(self, x)
+
+    def ppf(self, q: ArrayLike) -> Array:
+        """The value that a row is at most with probability `q`: the inverse of `cdf`.
+
+        Of the shape of `q`, to about 1e-12 standard deviations, far into both tails; -inf for 0 and
+        inf for 1. Raises `InvalidInput` for more than one feature, or `q` outside [0, 1].
+
+        >>> Mixture([1.0], [[0.0]], [1.0], "spherical").ppf([0.0, 1e-300, 0.5]).round(2).tolist()
+        [-inf, -37.05, 0.0]
+        """
+        return ppf(self, q)
 
     def sample(self, n: int, seed: int | np.random.Generator = 0) -> Array:
-        """(n, d) rows drawn from the mixture, in random order; one seed, one outcome."""
+        """(n, d) rows drawn from the mixture, in random order; one seed, one outcome.
+
+        >>> pair = Mixture([0.5, 0.5], [[1.0], [9.0]], [1e-6, 1e-6], "spherical")
+        >>> pair.sample(3, seed=1).round().tolist()
+        [[9.0], [1.0], [1.0]]
+        """
         rng = np.random.default_rng(seed)
         counts = rng.multinomial(n, self.weights / self.weights.sum())
         rows = rng.standard_normal((n, self.n_features))
@@ -185,12 +199,34 @@ class Mixture:
         rng.shuffle(rows)
         return rows
 
-    def content_hash(self) -> str:
-        """64 hex digits that identify weights, means, covariances and their type."""
-        return self._content_hash
+    def plot(
+        self,
+        X: ArrayLike | None = None,
+        *,
+        features: Sequence[int] | None = None,
+        names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        color: str | None = None,
+        seed: int = 0,
+    ) -> Axes:
+        """Draw one feature as a density curve, two as ellipses, over rows `X` (n, d) when given.
 
-    @cached_property
-    def _content_hash(self) -> str:
-        return content_hash(
-            "mixture", self.covariance_type, self.weights, self.means, self.covariances
-        )
+        Parameters
+        ----------
+        features : numbers of the one or two features to draw; needed when d is above 2.
+        names : of the features drawn, for the axes.
+        ax : where to draw; a new figure when left out.
+        color : of the mixture; any that matplotlib knows.
+        seed : decides which rows are drawn, where there are more than 5,000.
+
+        Raises
+        ------
+        MissingExtra : matplotlib is not installed.
+        InvalidInput : the features or rows are wrong.
+
+        >>> Mixture([1.0], [[0.0]], [1.0], "spherical").plot(names=["delay"]).get_xlabel()
+        'delay'
+        """
+        from gmm_core.plotting import plot
+
+        return plot(self, X, features=features, names=names, ax=ax, color=color, seed=seed)

@@ -29,6 +29,7 @@ class Pool:
     """Components while they are merged: arrays that change in place, and which rows still live.
 
     weights (K,), means (K, d), covariances and whiteners as the kind stores them, alive (K,) bool.
+    Every component has a covariance of its own: the kind is that of the mixture's scatter type.
     """
 
     kind: CovarianceKind
@@ -41,6 +42,7 @@ class Pool:
     @classmethod
     def of(cls, mixture: Mixture) -> Pool:
         """A pool in an order that depends on the components alone, not on how they were listed."""
+        mixture = mixture.as_type(mixture.kind.scatter_type)
         order = _content_order(mixture)
         kind, covariances = mixture.kind, mixture.covariances[order]
         alive = np.ones(len(order), dtype=np.bool_)
@@ -49,7 +51,7 @@ class Pool:
             mixture.weights[order],
             mixture.means[order],
             covariances,
-            kind.whiteners(covariances),
+            kind.whiteners(covariances, *mixture.means.shape),
             alive,
         )
 
@@ -59,7 +61,7 @@ class Pool:
             *((self.weights[n], self.means[n], self.covariances[n]) for n in (i, j))
         )
         self.weights[i], self.means[i], self.covariances[i] = weight, mean, covariance
-        self.whiteners[i] = self.kind.whiteners(covariance[None])[0]
+        self.whiteners[i] = self.kind.whiteners(covariance[None], 1, len(mean))[0]
         self.alive[j] = False
 
     def mixture(self) -> Mixture:
@@ -95,7 +97,12 @@ def merge_pair(mixture: Mixture, i: int, j: int) -> Mixture:
     """The mixture with components i and j merged into one, at the place of the former.
 
     mu = (a1 mu1 + a2 mu2) / a and S = (a1 S1 + a2 S2) / a + (a1 a2 / a^2) (mu1 - mu2)(mu1 - mu2)'
-    with a = a1 + a2: mean and covariance of the mixture stay ("diag": mean and variances).
+    with a = a1 + a2: mean and covariance of the mixture stay; of "diag" mean and variances, of
+    "spherical" mean and total variance. What is stored once is averaged anew: in a "tied" mixture
+    the pair's spread about its mean goes to all components, by weight.
+
+    >>> merge_pair(Mixture([0.5, 0.5], [[0.0], [2.0]], [[1.0], [1.0]], "diag"), 0, 1).covariances
+    array([[2.]])
     """
     k = mixture.n_components
     if not (0 <= i < k and 0 <= j < k and i != j):
@@ -103,14 +110,15 @@ def merge_pair(mixture: Mixture, i: int, j: int) -> Mixture:
             "components to merge", got=(i, j), bound=f"two different numbers from 0 to {k - 1}"
         )
     i, j = min(i, j), max(i, j)
-    parts = ((mixture.weights[n], mixture.means[n], mixture.covariances[n]) for n in (i, j))
+    own = mixture.as_type(mixture.kind.scatter_type)
+    parts = ((own.weights[n], own.means[n], own.covariances[n]) for n in (i, j))
     weight, mean, covariance = _union(*parts)
     weights, means, covariances = (
-        np.delete(array, j, axis=0)
-        for array in (mixture.weights, mixture.means, mixture.covariances)
+        np.delete(array, j, axis=0) for array in (own.weights, own.means, own.covariances)
     )
     weights[i], means[i], covariances[i] = weight, mean, covariance
-    return Mixture(weights, means, covariances, mixture.covariance_type)
+    merged = Mixture(weights, means, covariances, own.covariance_type)
+    return merged.as_type(mixture.covariance_type)
 
 
 def reduce(mixture: Mixture, n_components: int, *, criterion: str = "hotelling") -> Mixture:
@@ -118,7 +126,8 @@ def reduce(mixture: Mixture, n_components: int, *, criterion: str = "hotelling")
 
     The result does not depend on the order of the components, and lists them by their means, the
     first feature first. A mixture that has as many components already only comes back in that
-    order.
+    order. Components that share something ("tied", "spherical") are merged with covariances of their
+    own and share it again in the end.
 
     Raises `InvalidInput` for an unknown criterion, or more components than there are.
     """
@@ -133,7 +142,7 @@ def reduce(mixture: Mixture, n_components: int, *, criterion: str = "hotelling")
         )
     pool = Pool.of(mixture)
     _greedy(pool, n_components, CRITERIA[criterion])
-    return pool.mixture()
+    return pool.mixture().as_type(mixture.covariance_type)
 
 
 def _greedy(pool: Pool, k: int, criterion: Criterion) -> None:

@@ -42,9 +42,15 @@ class Rows:
 
     @classmethod
     def of(
-        cls, X: ArrayLike, sample_weight: ArrayLike | None, reg_covar: ArrayLike, k: int
+        cls,
+        X: ArrayLike,
+        sample_weight: ArrayLike | None,
+        reg_covar: ArrayLike,
+        k: int,
+        *,
+        isotropic: bool = False,
     ) -> tuple[Rows, Array]:
-        """Check the input of a fit of k components.
+        """Check the input of a fit of k components; `isotropic` gives all features one scale.
 
         Returns
         -------
@@ -76,6 +82,12 @@ class Rows:
         _check_distinct(values, k)
         added = _added_variance(reg_covar, values.shape[1])
         shift, scale = _standardisation(values, weight, added)
+        if isotropic:
+            scale = np.full_like(scale, np.sqrt(np.square(scale).mean()))
+        if values.dtype == np.float32:
+            # Numbers that float32 holds: its kernels then subtract and divide by these very ones.
+            shift = shift.astype(np.float32).astype(np.float64)
+            scale = 1 / (1 / scale).astype(np.float32).astype(np.float64)
         return cls(values, weight, shift, scale), added / np.square(scale)
 
     def __len__(self) -> int:
@@ -92,6 +104,12 @@ class Rows:
             part = slice(first, min(first + CHUNK, len(self)))
             weight = np.ones(part.stop - first) if self.weight is None else self.weight[part]
             yield part, self.at(part), weight
+
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        """`n` of the rows, drawn without replacement, with their weights, in their order."""
+        index = np.sort(rng.choice(len(self), n, replace=False))
+        weight = None if self.weight is None else self.weight[index]
+        return Rows(self.values[index], weight, self.shift, self.scale)
 
     def at(self, index: Any) -> Array:
         """The standardised rows at `index`."""

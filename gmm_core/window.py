@@ -21,6 +21,7 @@ from gmm_core.summary import BlockSummary, common_features, rows_share
 __all__ = [
     "MemoryModel",
     "block_set_hash",
+    "common_type",
     "memory_model",
     "pool",
     "pooled_regularisation",
@@ -49,7 +50,8 @@ def block_set_hash(summaries: Iterable[BlockSummary]) -> str:
 def pool(summaries: Sequence[BlockSummary]) -> Mixture:
     """All components of all blocks as one mixture, weighted by rows: exact, whatever the order.
 
-    Blocks of different covariance types are pooled as "full", which loses nothing. Raises
+    Pooled, every component needs a covariance of its own: "tied" blocks become "full", "spherical"
+    ones "diag", and blocks of different types "full", which loses nothing. Raises
     `InvalidInput` for no blocks, a key twice, or blocks that differ in stream or features.
     """
     common_features(summaries)
@@ -63,8 +65,7 @@ def pool(summaries: Sequence[BlockSummary]) -> Mixture:
 def pool_mixtures(summaries: Sequence[BlockSummary]) -> Mixture:
     """`pool` without its checks, in the order given."""
     share = rows_share(summaries)
-    types = {summary.mixture.covariance_type for summary in summaries}
-    common: CovarianceType = types.pop() if len(types) == 1 else "full"
+    common = kind_of(common_type(summaries)).scatter_type
     mixtures = [summary.mixture.as_type(common) for summary in summaries]
     weights = np.concatenate(
         [part * mixture.weights for part, mixture in zip(share, mixtures, strict=True)]
@@ -75,6 +76,12 @@ def pool_mixtures(summaries: Sequence[BlockSummary]) -> Mixture:
         np.concatenate([mixture.covariances for mixture in mixtures]),
         common,
     )
+
+
+def common_type(summaries: Sequence[BlockSummary]) -> CovarianceType:
+    """The covariance type of all blocks, "full" when they differ."""
+    types = {summary.mixture.covariance_type for summary in summaries}
+    return types.pop() if len(types) == 1 else "full"
 
 
 def pooled_regularisation(summaries: Sequence[BlockSummary]) -> Array:
@@ -93,17 +100,20 @@ def window_mixture(
 ) -> Mixture:
     """The blocks' mixtures pooled and reduced, once, to k components.
 
-    `covariance_type` is that of the result, whatever the blocks'; `None` is that of the pool.
+    `covariance_type` is that of the result, whatever the blocks'; `None` is the blocks' own, "full"
+    when they differ.
     """
-    pooled = pool(summaries)
-    return reduce(pooled.as_type(covariance_type or pooled.covariance_type), k, criterion=criterion)
+    pooled, wanted = pool(summaries), covariance_type or common_type(summaries)
+    own = pooled.as_type(kind_of(wanted).scatter_type)
+    return reduce(own, k, criterion=criterion).as_type(wanted)
 
 
 @dataclass(frozen=True)
 class MemoryModel:
     """Stored values of a window of n rows in d features (Patist et al. 2006, section 3).
 
-    p = `per_component` values a component: 1 + d + d(d+1)/2 for "full", 1 + 2d for "diag".
+    p = `per_component` values a component: 1 + d + d(d+1)/2 for "full" and "tied" (which
+    becomes "full" when pooled), 1 + 2d for "diag", 2 + d for "spherical".
 
     >>> memory_model(50_000, 10, 2, "full").optimal_blocks.__round__(2)
     61.55

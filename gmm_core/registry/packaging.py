@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import sys
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -92,7 +93,7 @@ def carried_code() -> CarriedCode:
 
 def _imports(path: Path, source: str) -> Iterator[str]:
     """Names of the modules that a source file imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _running(ast.parse(source)):
         if isinstance(node, ast.Import):
             names, carried = [alias.name for alias in node.names], False
         elif isinstance(node, ast.ImportFrom):
@@ -109,6 +110,18 @@ def _imports(path: Path, source: str) -> Iterator[str]:
                     bound=f"from {_PACKAGE}.MODULE import NAME",
                 )
             yield name
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those that are there for type checkers alone."""
+    waiting = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting.extend(node.orelse)
+        else:
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def example_rows(model: DensityModel) -> dict[str, list[float]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixtures import KINDS, random_summary
+from mixtures import OWN_KINDS, random_summary
 
 from gmm_core.block import fit_block
 from gmm_core.errors import InvalidInput
@@ -30,10 +30,10 @@ SUMMARIES = {
         random_summary(index, key, n=60 + 40 * index, covariance_type=kind)
         for index, key in enumerate(KEYS)
     ]
-    for kind in KINDS
+    for kind in OWN_KINDS
 }
 subsets = st.lists(st.sampled_from(range(8)), min_size=1, max_size=8, unique=True)
-kinds = st.sampled_from(KINDS)
+own_kinds = st.sampled_from(OWN_KINDS)
 
 
 @given(st.lists(st.dates()), st.dates(), st.integers(1, 10))
@@ -52,7 +52,7 @@ def test_a_window_of_no_blocks_is_refused():
         select_blocks(KEYS, KEYS[-1], 0)
 
 
-@given(subsets, kinds, st.randoms(use_true_random=False))
+@given(subsets, own_kinds, st.randoms(use_true_random=False))
 def test_pooling_and_hash_do_not_depend_on_the_order_of_blocks(chosen, kind, random):
     blocks = [SUMMARIES[kind][index] for index in chosen]
     shuffled = random.sample(blocks, len(blocks))
@@ -78,7 +78,7 @@ def test_the_hash_goes_by_the_content_of_blocks_not_by_their_keys_alone():
     assert block_set_hash([slower]) == block_set_hash([block])
 
 
-@given(subsets, kinds)
+@given(subsets, own_kinds)
 def test_pooling_keeps_every_component_weighted_by_rows(chosen, kind):
     blocks = sorted((SUMMARIES[kind][index] for index in chosen), key=lambda b: b.key)
     pooled = pool(blocks)
@@ -88,7 +88,7 @@ def test_pooling_keeps_every_component_weighted_by_rows(chosen, kind):
     np.testing.assert_array_equal(pooled.means, np.vstack([b.mixture.means for b in blocks]))
 
 
-@given(subsets, kinds)
+@given(subsets, own_kinds)
 def test_the_pooled_density_is_the_blocks_densities_averaged_by_rows(chosen, kind):
     blocks = [SUMMARIES[kind][index] for index in chosen]
     X = np.random.default_rng(1).normal(0, 4, (20, 2))
@@ -97,7 +97,7 @@ def test_the_pooled_density_is_the_blocks_densities_averaged_by_rows(chosen, kin
     np.testing.assert_allclose(np.exp(pool(blocks).log_prob(X)), want, rtol=1e-9, atol=1e-300)
 
 
-@given(subsets, kinds, st.integers(1, 3))
+@given(subsets, own_kinds, st.integers(1, 3))
 def test_the_window_mixture_has_the_moments_of_all_rows(chosen, kind, k):
     blocks = [SUMMARIES[kind][index] for index in chosen]
     mixture = window_mixture(blocks, k)
@@ -113,7 +113,7 @@ def test_sliding_is_pooling_again_without_the_block_that_left():
     assert window_mixture(full[1:4], 3) != window_mixture(full[:3], 3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OWN_KINDS)
 def test_blocks_far_from_zero(kind):
     features = [Feature("epoch"), Feature("value")]
     blocks = [
@@ -177,7 +177,7 @@ def test_the_memory_model_gives_the_papers_table(k, full_b, full_r, diag_b, diag
     assert (full.per_component, diag.per_component) == (66, 21)
 
 
-@given(st.integers(1, 10**7), st.integers(1, 50), st.integers(1, 30), kinds)
+@given(st.integers(1, 10**7), st.integers(1, 50), st.integers(1, 30), own_kinds)
 def test_the_optimal_block_count_is_where_memory_is_least(n, d, k, kind):
     model = memory_model(n, d, k, kind)
     best = model.optimal_blocks
@@ -187,7 +187,7 @@ def test_the_optimal_block_count_is_where_memory_is_least(n, d, k, kind):
 
 
 def test_the_memory_model_counts_what_a_block_mixture_stores():
-    for kind in KINDS:
+    for kind in OWN_KINDS:
         mixture = SUMMARIES[kind][0].mixture
         distinct = np.unique(mixture.covariances[0]).size  # a random covariance repeats none
         assert memory_model(1, 2, 1, kind).per_component == 1 + 2 + distinct

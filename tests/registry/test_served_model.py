@@ -153,6 +153,18 @@ class TestCarriedCode:
         found = list(packaging._imports(Path("some.py"), source))
         assert found == ["numpy", "json", "gmm_core.model", "scipy"]
 
+    def test_imports_for_type_checkers_alone_do_not_count(self):
+        source = "if TYPE_CHECKING:\n    import mlflow\nelse:\n    import json\n"
+        assert list(packaging._imports(Path("some.py"), source)) == ["json"]
+        assert list(packaging._imports(Path("some.py"), source.replace("TYPE_", "X_"))) == [
+            "mlflow", "json",
+        ]  # fmt: skip
+
+    def test_plots_and_quantiles_cost_a_served_model_no_requirement(self):
+        code = packaging.carried_code()
+        assert {"plotting.py", "quantiles.py"} <= set(code.modules)
+        assert not {line.partition("==")[0] for line in code.requirements} & {"scipy", "matplotlib"}
+
 
 class TestRecords:
     def test_two_checks_of_one_name_fail_together(self, report):

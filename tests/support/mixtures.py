@@ -7,14 +7,17 @@ from hypothesis import strategies as st
 
 from gmm_core.block import fit_block
 from gmm_core.features import Feature
-from gmm_core.gaussian import CovarianceType
+from gmm_core.gaussian import CovarianceType, kind_of
 from gmm_core.mixture import Mixture
 from gmm_core.summary import BlockSummary
 
-KINDS: tuple[CovarianceType, ...] = ("full", "diag")
+KINDS: tuple[CovarianceType, ...] = ("full", "tied", "diag", "spherical")
+# Those in which components share nothing and features may have any unit.
+OWN_KINDS: tuple[CovarianceType, ...] = ("full", "diag")
 
 seeds = st.integers(0, 2**32 - 1)
 kinds = st.sampled_from(KINDS)
+own_kinds = st.sampled_from(OWN_KINDS)
 
 
 def random_mixture(
@@ -27,7 +30,7 @@ def random_mixture(
     roots = rng.normal(0, 1, (k, d, d)) / np.sqrt(d)
     full = roots @ roots.transpose(0, 2, 1) + 0.2 * np.eye(d)
     full = (full + full.transpose(0, 2, 1)) / 2
-    covariances = full if covariance_type == "full" else np.einsum("kii->ki", full)
+    covariances = kind_of(covariance_type).of_full(full, weights)
     return Mixture(weights / weights.sum(), means, covariances, covariance_type)
 
 
@@ -39,9 +42,8 @@ def random_rows(seed: int, n: int, d: int, groups: int = 3) -> np.ndarray:
 def start_for(X: np.ndarray, k: int, covariance_type: CovarianceType, seed: int) -> Mixture:
     """A plain start of EM: k of the rows as means, equal weights, the rows' own variances."""
     rows = np.random.default_rng(seed).choice(len(X), k, replace=False)
-    variances = np.tile(X.var(axis=0), (k, 1))
-    full = variances[:, :, None] * np.eye(X.shape[1])
-    covariances = full if covariance_type == "full" else variances
+    full = np.tile(np.diag(X.var(axis=0)), (k, 1, 1))
+    covariances = kind_of(covariance_type).of_full(full, np.full(k, 1 / k))
     return Mixture(np.full(k, 1 / k), X[rows], covariances, covariance_type)
 
 
@@ -78,6 +80,6 @@ def permuted(mixture: Mixture, seed: int) -> Mixture:
     return Mixture(
         mixture.weights[order],
         mixture.means[order],
-        mixture.covariances[order],
+        mixture.kind.picked(mixture.covariances, order),
         mixture.covariance_type,
     )

@@ -1,0 +1,161 @@
+"""The compiled kernel: the same statistics as `estep.numpy_kernel`, some fifty times faster.
+
+The rows are cut into spans whose borders depend on their number alone, and the spans' sums are
+added in one order: the outcome does not depend on how many threads there are. The number of
+threads is numba's (`NUMBA_NUM_THREADS`, by default the processors this process may use).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmm_core.arrays import Array
+from gmm_core.estep import NO_BACKGROUND, Joint, Statistics, numpy_kernel
+from gmm_core.extras import optional
+from gmm_core.gaussian import CovarianceKind
+from gmm_core.rows import Rows
+
+__all__ = ["compiled_kernel"]
+
+_SPAN = 16_384  # rows at least, so that starting a span costs nothing beside it
+_MOST_SPANS = 64
+# Shares below it change no digit of a component's moments.
+_LIMIT = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 1e-8}
+# Moments are summed about the mean of before. Where a mean went further than this many squared
+# deviations, the subtraction that brings them to the new one costs too many digits.
+_FURTHEST = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e2}
+# The log joint of no background: below all that a row can have.
+_NOTHING = {np.dtype(np.float64): -1e300, np.dtype(np.float32): -3e38}
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+def compiled_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistics:
+    """Statistics of all rows; holds a few tiles per thread."""
+    full = joint.whiteners.ndim == 3 and rows.n_features > 1
+    moments, ends = _sums(rows, joint, full)
+    origin = joint.means.astype(rows.values.dtype).astype(np.float64)
+    weight, first, second = (_of_full if full else _of_diag)(moments, *origin.shape)
+    moved = first / np.maximum(weight, _TINY)[:, None]
+    if second.ndim == 3:
+        scatter = second - weight[:, None, None] * moved[:, :, None] * moved[:, None, :]
+        spread = np.diagonal(scatter, axis1=1, axis2=2)
+    else:
+        spread = scatter = second - weight[:, None] * np.square(moved)
+    if (weight[:, None] * np.square(moved) > _FURTHEST[rows.values.dtype] * spread).any():
+        return numpy_kernel(rows, joint, kind)
+    if kind.scatter_shape(*origin.shape) != scatter.shape:  # one feature: a matrix of one number
+        scatter = scatter[:, :, None]
+    return Statistics(float(ends[0]), weight, origin + moved, scatter, float(ends[1]))
+
+
+def _sums(rows: Rows, joint: Joint, full: bool) -> tuple[Array, Array]:
+    """The raw sums over all rows, as the span kernels lay them out."""
+    spans = _kernels("spans")
+    kernel = spans.full_span if full else spans.diag_span
+    fixed = (_full_arguments if full else _diag_arguments)(rows, joint)
+    k, d = joint.means.shape
+    size = d + 1 + (d + 1) % 2
+    limit = rows.values.dtype.type(_LIMIT[rows.values.dtype])
+    borders = _borders(len(rows))
+    moments = np.zeros((len(borders), k * size * size if full else k * (1 + 2 * d)))
+    ends = np.zeros((len(borders), 2))
+
+    def work(index: int) -> None:
+        values, weight = _part(rows, borders[index])
+        kernel(values, d, weight, *fixed, limit, moments[index], ends[index])
+
+    _on_threads(work, len(borders))
+    total: Array = moments.sum(axis=0)
+    return total, ends.sum(axis=0)
+
+
+def _borders(n: int) -> list[slice]:
+    count = max(1, min(_MOST_SPANS, n // _SPAN))
+    places = [n * index // count for index in range(count + 1)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(places)]
+
+
+def _part(rows: Rows, part: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+    values = rows.values[part]
+    if not (values.flags.c_contiguous and values.flags.writeable and values.flags.aligned):
+        values = np.array(values, order="C")  # the only layout that is compiled for
+    kind = values.dtype
+    weight = np.empty(0, kind) if rows.weight is None else rows.weight[part].astype(kind)
+    return values.reshape(-1), weight
+
+
+def _on_threads(work: Callable[[int], None], count: int) -> None:
+    """Call `work` for 0 to count - 1 on this thread and, where there are, on others."""
+    left = itertools.count()
+
+    def until_done() -> None:
+        while (index := next(left)) < count:
+            work(index)
+
+    threads = min(_threads(), count)
+    if threads == 1:
+        until_done()
+        return
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(until_done) for _ in range(threads - 1)]
+        until_done()
+    for other in others:
+        other.result()
+
+
+def _threads() -> int:
+    return int(optional("numba", "Compiled kernels", "numba").config.NUMBA_NUM_THREADS)
+
+
+def _kernels(module: str) -> Any:
+    return optional(f"gmm_core.kernels.{module}", "Compiled kernels", "numba")
+
+
+def _common(rows: Rows, joint: Joint, width: int) -> tuple[Any, ...]:
+    kind, (k, d) = rows.values.dtype, joint.means.shape
+    shift, inverse, ones = np.zeros(width, kind), np.zeros(width, kind), np.zeros(width, kind)
+    shift[:d], inverse[:d], ones[d] = rows.shift, 1 / rows.scale, 1
+    means = np.zeros((k, width), kind)
+    means[:, :d] = joint.means
+    background = _NOTHING[kind] if joint.background == NO_BACKGROUND else joint.background
+    rest = (joint.offsets.astype(kind), means.reshape(-1), kind.type(background))
+    return (shift, inverse, ones), rest
+
+
+def _full_arguments(rows: Rows, joint: Joint) -> tuple[Any, ...]:
+    tiles = _kernels("tiles")
+    kind, (k, d) = rows.values.dtype, joint.means.shape
+    even = d + d % 2
+    whiteners, bias = np.zeros((k, even, even), kind), np.zeros((k, even), kind)
+    whiteners[:, :d, :d] = joint.whiteners
+    bias[:, :d] = -np.einsum("kij,kj->ki", joint.whiteners, joint.means)
+    scaling, rest = _common(rows, joint, tiles.padded(d + 1, kind))
+    return scaling, (whiteners.reshape(-1), bias.reshape(-1), *rest)
+
+
+def _diag_arguments(rows: Rows, joint: Joint) -> tuple[Any, ...]:
+    tiles = _kernels("tiles")
+    kind, (k, d) = rows.values.dtype, joint.means.shape
+    whiteners = joint.whiteners.reshape(k, d)
+    bias = (-whiteners * joint.means).astype(kind)
+    scaling, rest = _common(rows, joint, tiles.padded(d + 1, kind))
+    return scaling, (whiteners.astype(kind).reshape(-1), bias.reshape(-1), *rest)
+
+
+def _of_full(moments: Array, k: int, d: int) -> tuple[Array, Array, Array]:
+    size = d + 1 + (d + 1) % 2
+    sums = moments.reshape(k, size, size)
+    lower = np.tril(sums[:, :d, :d])
+    second: Array = lower + np.tril(lower, -1).transpose(0, 2, 1)
+    return sums[:, d, d], sums[:, d, :d], second
+
+
+def _of_diag(moments: Array, k: int, d: int) -> tuple[Array, Array, Array]:
+    sums = moments.reshape(k, 1 + 2 * d)
+    return sums[:, 0], sums[:, 1::2], sums[:, 2::2]

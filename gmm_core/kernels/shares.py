@@ -1,0 +1,124 @@
+"""E-step of a tile: log of weight times density, then each component's share of each row."""
+
+from __future__ import annotations
+
+from gmm_core.kernels.elementary import exp, log
+from gmm_core.kernels.emit import VECTOR_BYTES
+from gmm_core.kernels.options import compiled
+from gmm_core.kernels.vectors import (
+    add,
+    div,
+    fma,
+    load,
+    maximum,
+    splat,
+    spread,
+    step_to,
+    store,
+    sub,
+)
+
+__all__ = ["joint_diag", "joint_full", "share_out"]
+
+
+@compiled
+def joint_full(x, whiteners, bias, offsets, k, d, T, joint, into, stride):
+    """Log joints of a turned tile: the precision-Cholesky product, two features of it by four vectors
+    of rows at a time, so that each number loaded is used often."""
+    L = VECTOR_BYTES // x.itemsize
+    even = d + (d & 1)
+    minus_half = splat(x.dtype.type(-0.5))
+    for c in range(k):
+        for t in range(0, T, 4 * L):
+            q0 = splat(x.dtype.type(0))
+            q1, q2, q3 = q0, q0, q0
+            for i in range(0, even, 2):
+                a0 = spread(bias, c * even + i)
+                b0 = spread(bias, c * even + i + 1)
+                a1, a2, a3, b1, b2, b3 = a0, a0, a0, b0, b0, b0
+                row = (c * even + i) * even
+                j = 0
+                while j < i + 2:
+                    at = j * T + t
+                    u, v = spread(whiteners, row + j), spread(whiteners, row + even + j)
+                    x0, x1 = load(x, at), load(x, at + L)
+                    x2, x3 = load(x, at + 2 * L), load(x, at + 3 * L)
+                    a0, a1, a2, a3 = fma(u, x0, a0), fma(u, x1, a1), fma(u, x2, a2), fma(u, x3, a3)
+                    b0, b1, b2, b3 = fma(v, x0, b0), fma(v, x1, b1), fma(v, x2, b2), fma(v, x3, b3)
+                    j = step_to(j + 1)
+                q0, q1 = fma(b0, b0, fma(a0, a0, q0)), fma(b1, b1, fma(a1, a1, q1))
+                q2, q3 = fma(b2, b2, fma(a2, a2, q2)), fma(b3, b3, fma(a3, a3, q3))
+            offset = spread(offsets, c)
+            at = into + c * stride + t
+            store(joint, at, fma(minus_half, q0, offset))
+            store(joint, at + L, fma(minus_half, q1, offset))
+            store(joint, at + 2 * L, fma(minus_half, q2, offset))
+            store(joint, at + 3 * L, fma(minus_half, q3, offset))
+
+
+@compiled
+def joint_diag(x, whiteners, bias, offsets, k, d, T, joint, into, stride):
+    """As `joint_full`, for reciprocal deviations."""
+    L = VECTOR_BYTES // x.itemsize
+    minus_half = splat(x.dtype.type(-0.5))
+    for c in range(k):
+        offset = spread(offsets, c)
+        for t in range(0, T, 4 * L):
+            q0 = splat(x.dtype.type(0))
+            q1, q2, q3 = q0, q0, q0
+            i = 0
+            while i < d:
+                u, b = spread(whiteners, c * d + i), spread(bias, c * d + i)
+                at = i * T + t
+                y0, y1 = fma(u, load(x, at), b), fma(u, load(x, at + L), b)
+                y2, y3 = fma(u, load(x, at + 2 * L), b), fma(u, load(x, at + 3 * L), b)
+                q0, q1, q2, q3 = fma(y0, y0, q0), fma(y1, y1, q1), fma(y2, y2, q2), fma(y3, y3, q3)
+                i = step_to(i + 1)
+            at = into + c * stride + t
+            store(joint, at, fma(minus_half, q0, offset))
+            store(joint, at + L, fma(minus_half, q1, offset))
+            store(joint, at + 2 * L, fma(minus_half, q2, offset))
+            store(joint, at + 3 * L, fma(minus_half, q3, offset))
+
+
+@compiled
+def share_out(joint, first, stride, weight, background, k, T, tops, grounds, factor, sums):
+    """Turn log joints into exp(joint - largest), and `factor` into weight over their sum.
+
+    Adds to `sums`, lane by lane: log-likelihood, then the weight that the background explains.
+    """
+    L = VECTOR_BYTES // joint.itemsize
+    least = splat(joint.dtype.type(background))
+    for t in range(0, T, 2 * L):
+        top0, top1 = least, least
+        at = first + t
+        for _ in range(k):
+            top0, top1 = maximum(load(joint, at), top0), maximum(load(joint, at + L), top1)
+            at += stride
+        ground0, ground1 = exp(sub(least, top0)), exp(sub(least, top1))
+        share0, share1 = ground0, ground1
+        at = first + t
+        while at < k * stride:
+            part0, part1 = exp(sub(load(joint, at), top0)), exp(sub(load(joint, at + L), top1))
+            share0, share1 = add(share0, part0), add(share1, part1)
+            store(joint, at, part0)
+            store(joint, at + L, part1)
+            at = step_to(at + stride)
+        store(tops, t, top0)
+        store(tops, t + L, top1)
+        store(grounds, t, ground0)
+        store(grounds, t + L, ground1)
+        store(factor, first + t, share0)
+        store(factor, first + t + L, share1)
+    # Apart from the loop above: a logarithm waits long for itself, unless others go beside it.
+    likelihood, behind = load(sums, 0), load(sums, L)
+    t = 0
+    while t < T:
+        share, heavy = load(factor, first + t), load(weight, first + t)
+        by = div(heavy, share)
+        store(factor, first + t, by)
+        likelihood = fma(heavy, add(load(tops, t), log(share)), likelihood)
+        behind = fma(by, load(grounds, t), behind)
+        t = step_to(t + L)
+    store(sums, 0, likelihood)
+    store(sums, L, behind)
