@@ -12,10 +12,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gmm_core.bayesian import BayesianGaussianMixture
     from gmm_core.block import fit_block, join_shards
     from gmm_core.codec import from_dict, to_dict
     from gmm_core.em import FitResult, FitStatus, fit
     from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, MissingExtra
+    from gmm_core.estimator import GaussianMixture
     from gmm_core.features import Feature, to_matrix
     from gmm_core.invariants import block_laws, violations, window_laws
     from gmm_core.mixture import Mixture
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BayesianGaussianMixture",
     "BlockSummary",
     "BlockmixError",
     "DensityModel",
@@ -36,6 +39,7 @@ __all__ = [
     "FitReport",
     "FitResult",
     "FitStatus",
+    "GaussianMixture",
     "InvalidInput",
     "MissingExtra",
     "Mixture",
@@ -56,10 +60,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "bayesian": ("BayesianGaussianMixture",),
     "block": ("fit_block", "join_shards"),
     "codec": ("from_dict", "to_dict"),
     "em": ("FitResult", "FitStatus", "fit"),
     "errors": ("BlockmixError", "FitFailed", "InvalidInput", "MissingExtra"),
+    "estimator": ("GaussianMixture",),
     "features": ("Feature", "to_matrix"),
     "invariants": ("block_laws", "violations", "window_laws"),
     "mixture": ("Mixture",),

@@ -7,7 +7,7 @@ hashed and compared by content.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,9 +15,18 @@ from numpy.typing import ArrayLike, NDArray
 from gmm_core.errors import InvalidInput
 from gmm_core.frames import column, column_names, whole
 
-__all__ = ["Array", "as_numbers", "as_rows", "as_weights", "content_hash", "frozen_array"]
+__all__ = [
+    "Array",
+    "Missing",
+    "as_numbers",
+    "as_rows",
+    "as_weights",
+    "content_hash",
+    "frozen_array",
+]
 
 Array = NDArray[np.float64]
+Missing = Literal["error", "marginalise"]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -49,12 +58,15 @@ def frozen_array(values: ArrayLike, name: str, shape: tuple[int | None, ...]) ->
     return array
 
 
-def as_rows(X: ArrayLike, n_features: int | None = None) -> NDArray[Any]:
+def as_rows(
+    X: ArrayLike, n_features: int | None = None, missing: Missing | None = None
+) -> NDArray[Any]:
     """`X` as an (n, d) float array, copied only when it is neither float32 nor float64.
 
     Arrays, and tables of pandas, polars or Arrow: float32 when all columns are, copied unless the
     table keeps them in one array. Finite values only; a null is NaN. Raises `InvalidInput` naming
-    the first bad row and column.
+    the first bad row and column. `missing` is what the caller may choose: "marginalise" lets NaN
+    through, "error" tells of that, `None` is for where there is no such choice.
 
     >>> as_rows([[1, 2]]).tolist()
     [[1.0, 2.0]]
@@ -73,17 +85,41 @@ def as_rows(X: ArrayLike, n_features: int | None = None) -> NDArray[Any]:
         raise InvalidInput(
             "rows have the wrong number of features", got=rows.shape[1], bound=str(n_features)
         )
-    if not np.isfinite(rows).all():
-        bad = np.argwhere(~np.isfinite(rows))
-        row, place = bad[0].tolist()
-        where = place if names is None else f"{place} ({names[place]!r})"
-        raise InvalidInput(
-            f"rows hold {len(bad)} NaN or infinite values, the first in row {row}, column {where}",
-            got=float(rows[row, place]),
-            bound="finite numbers",
-            remedy="drop or repair these rows first",
-        )
+    _check_finite(rows, names, missing)
     return rows
+
+
+def _check_finite(rows: NDArray[Any], names: list[str] | None, missing: Missing | None) -> None:
+    if missing not in (None, *get_args(Missing)):
+        raise InvalidInput("missing", got=missing, bound=", ".join(get_args(Missing)))
+    if not _perhaps_wrong(rows, missing):
+        return
+    bad = np.argwhere(np.isinf(rows) if missing == "marginalise" else ~np.isfinite(rows))
+    if not len(bad):
+        return
+    row, place = bad[0].tolist()
+    where = place if names is None else f"{place} ({names[place]!r})"
+    kinds = "infinite" if missing == "marginalise" else "NaN or infinite"
+    remedy = "drop or repair these rows first"
+    if missing == "error" and np.isnan(rows).any():
+        remedy += ', or take NaN as a missing value with missing="marginalise"'
+    raise InvalidInput(
+        f"rows hold {len(bad)} {kinds} values, the first in row {row}, column {where}",
+        got=float(rows[row, place]),
+        bound="finite numbers",
+        remedy=remedy,
+    )
+
+
+def _perhaps_wrong(rows: NDArray[Any], missing: Missing | None) -> bool:
+    """False where no value is wrong, without a mask of all rows, which would take an eighth of them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(rows.sum()):
+            return False
+        if missing == "marginalise":
+            extremes = np.fmin.reduce(rows, axis=None), np.fmax.reduce(rows, axis=None)
+            return bool(np.isinf(extremes).any())
+    return True
 
 
 def _of_table(X: Any, names: list[str]) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """The compiled kernel: the same statistics as `estep.numpy_kernel`, some fifty times faster.
 
-The rows are cut into spans whose borders depend on their number alone, and the spans' sums are
+The rows are cut into spans whose borders depend on numbers and types alone, and the spans' sums are
 added in one order: the outcome does not depend on how many threads there are. The number of
 threads is numba's (`NUMBA_NUM_THREADS`, by default the processors this process may use).
 """
@@ -8,8 +8,9 @@ threads is numba's (`NUMBA_NUM_THREADS`, by default the processors this process 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,24 @@ from gmm_core.arrays import Array
 from gmm_core.estep import NO_BACKGROUND, Joint, Statistics, numpy_kernel
 from gmm_core.extras import optional
 from gmm_core.gaussian import CovarianceKind
+from gmm_core.reach import within_reach
 from gmm_core.rows import Rows
 
 __all__ = ["compiled_kernel"]
 
-_SPAN = 16_384  # rows at least, so that starting a span costs nothing beside it
-_MOST_SPANS = 64
+_SPAN = 4_096  # rows at least, so that starting a span costs nothing beside it
+_LEAST_SPANS, _MOST_SPANS = 8, 32  # where there are rows enough
+_SUMS = 1 << 25  # bytes that the sums of more than the least spans may take
+_PART = 1 << 22  # bytes of rows given to a kernel at once: what it cannot read in place is copied
 # Shares below it change no digit of a component's moments.
 _LIMIT = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 1e-8}
 # Moments are summed about the mean of before. Where a mean went further than this many squared
 # deviations, the subtraction that brings them to the new one costs too many digits.
 _FURTHEST = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e2}
+# Whitened rows are differences too. Where the two sides are longer than this, rounding shows.
+_LONGEST = {np.dtype(np.float64): 1e10, np.dtype(np.float32): 1e5}
+_IDLE = 1e-9  # rows: whatever the moments of a component that holds less, no fit uses them
+_NONE = 1e-30  # of each row's weight: what no background explains, for exp is never 0 there
 # The log joint of no background: below all that a row can have.
 _NOTHING = {np.dtype(np.float64): -1e300, np.dtype(np.float32): -3e38}
 _TINY = float(np.finfo(np.float64).tiny)
@@ -38,6 +46,8 @@ _TINY = float(np.finfo(np.float64).tiny)
 def compiled_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistics:
     """Statistics of all rows; holds a few tiles per thread."""
     full = joint.whiteners.ndim == 3 and rows.n_features > 1
+    if not _can_subtract(rows, joint):
+        return numpy_kernel(rows, joint, kind)
     moments, ends = _sums(rows, joint, full)
     origin = joint.means.astype(rows.values.dtype).astype(np.float64)
     weight, first, second = (_of_full if full else _of_diag)(moments, *origin.shape)
@@ -47,47 +57,94 @@ def compiled_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistic
         spread = np.diagonal(scatter, axis1=1, axis2=2)
     else:
         spread = scatter = second - weight[:, None] * np.square(moved)
-    if (weight[:, None] * np.square(moved) > _FURTHEST[rows.values.dtype] * spread).any():
+    behind = float(ends[1])
+    if joint.background == NO_BACKGROUND:
+        if not behind < _NONE * len(rows):  # a row so far out that its log joint is no number
+            return numpy_kernel(rows, joint, kind)
+        behind = 0.0
+    # Rows all alike have no spread of their own, but the component that holds them has.
+    spread = np.maximum(spread, weight[:, None] / np.square(_diagonal(joint)))
+    near = weight[:, None] * np.square(moved) <= _FURTHEST[rows.values.dtype] * spread
+    if not near[weight > _IDLE].all():
         return numpy_kernel(rows, joint, kind)
     if kind.scatter_shape(*origin.shape) != scatter.shape:  # one feature: a matrix of one number
         scatter = scatter[:, :, None]
-    return Statistics(float(ends[0]), weight, origin + moved, scatter, float(ends[1]))
+    return Statistics(float(ends[0]), weight, origin + moved, scatter, behind)
+
+
+def _can_subtract(rows: Rows, joint: Joint) -> bool:
+    """Whether the whitened rows, differences of what whiteners make of rows and means, are precise."""
+    sides = np.abs(joint.whiteners)
+    means = np.abs(joint.means)
+    length = np.einsum("kij,kj->ki", sides, means) if sides.ndim == 3 else sides * means
+    longest = _LONGEST[rows.values.dtype]
+    return bool((length <= longest).all() and (sides <= np.square(longest)).all())
+
+
+def _diagonal(joint: Joint) -> Array:
+    """(k, d) reciprocals of each feature's deviation, given those before it."""
+    whiteners = joint.whiteners
+    return np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
 
 
 def _sums(rows: Rows, joint: Joint, full: bool) -> tuple[Array, Array]:
     """The raw sums over all rows, as the span kernels lay them out."""
     spans = _kernels("spans")
     kernel = spans.full_span if full else spans.diag_span
-    fixed = (_full_arguments if full else _diag_arguments)(rows, joint)
+    arguments = _full_arguments if full else _diag_arguments
+    fixed = arguments(rows, joint)
     k, d = joint.means.shape
     size = d + 1 + (d + 1) % 2
     limit = rows.values.dtype.type(_LIMIT[rows.values.dtype])
-    borders = _borders(len(rows))
-    moments = np.zeros((len(borders), k * size * size if full else k * (1 + 2 * d)))
-    ends = np.zeros((len(borders), 2))
+    length = k * size * size if full else k * (1 + 2 * d)
+    borders = _borders(len(rows), length)
+    moments, ends = np.zeros((len(borders), k, length // k)), np.zeros((len(borders), 2))
+    reach = within_reach(rows, joint, borders)
 
     def work(index: int) -> None:
-        values, weight = _part(rows, borders[index])
-        kernel(values, d, weight, *fixed, limit, moments[index], ends[index])
+        near = reach[index]
+        own = fixed if near.all() else arguments(rows, _picked(joint, near))
+        sums = np.zeros((np.count_nonzero(near), length // k))
+        for part in _parts(borders[index], rows.values[:1].nbytes):
+            kernel(*_given(rows, part), *own, limit, sums.reshape(-1), ends[index])
+        moments[index, near] = sums
 
     _on_threads(work, len(borders))
-    total: Array = moments.sum(axis=0)
+    total: Array = moments.sum(axis=0).reshape(-1)
     return total, ends.sum(axis=0)
 
 
-def _borders(n: int) -> list[slice]:
-    count = max(1, min(_MOST_SPANS, n // _SPAN))
+def _picked(joint: Joint, components: NDArray[np.bool_]) -> Joint:
+    return replace(
+        joint,
+        offsets=joint.offsets[components],
+        means=joint.means[components],
+        whiteners=joint.whiteners[components],
+    )
+
+
+def _borders(n: int, length: int) -> list[slice]:
+    """Spans of n rows, each with `length` sums of its own."""
+    most = max(_LEAST_SPANS, min(_MOST_SPANS, _SUMS // (8 * length)))
+    count = max(1, min(most, n // _SPAN))
     places = [n * index // count for index in range(count + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(places)]
 
 
-def _part(rows: Rows, part: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+def _parts(span: slice, row_bytes: int) -> Iterator[slice]:
+    step = max(1, _PART // row_bytes)
+    for first in range(span.start, span.stop, step):
+        yield slice(first, min(first + step, span.stop))
+
+
+def _given(rows: Rows, part: slice) -> tuple[NDArray[Any], int, NDArray[Any]]:
+    """Values, features and weights as the kernels take them: views where these rows allow it."""
     values = rows.values[part]
     if not (values.flags.c_contiguous and values.flags.writeable and values.flags.aligned):
         values = np.array(values, order="C")  # the only layout that is compiled for
     kind = values.dtype
     weight = np.empty(0, kind) if rows.weight is None else rows.weight[part].astype(kind)
-    return values.reshape(-1), weight
+    return values.reshape(-1), rows.n_features, weight
 
 
 def _on_threads(work: Callable[[int], None], count: int) -> None:

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gmm_core.arrays import Array
+from gmm_core.arrays import Array, Missing
+from gmm_core.background import NOTHING_BEHIND, Background, background_of, start_share
 from gmm_core.compiled import compiled_kernel
 from gmm_core.errors import BlockmixError, FitFailed, InvalidInput
-from gmm_core.estep import Kernel, Parameters, Statistics, numpy_kernel, worst_explained
+from gmm_core.estep import (
+    NO_BACKGROUND,
+    Kernel,
+    Parameters,
+    Statistics,
+    numpy_kernel,
+    worst_explained,
+)
 from gmm_core.gaussian import CovarianceKind, CovarianceType, kind_of
+from gmm_core.missing import marginalising
 from gmm_core.mixture import Mixture
 from gmm_core.rows import Rows
 from gmm_core.seeding import cold_start, warm_start
@@ -33,6 +43,7 @@ _MUCH = (
 _SAMPLE = 16_384  # rows at least
 _SAMPLE_PER_VALUE = 20  # rows per mean and deviation that a fit estimates
 _WORTH_SAMPLING = 4  # times fewer rows
+_TRIALS, _TRIAL_STEPS = 4, 8
 _EMPTY = 1e-3  # rows: a component that explains less of the data than this says nothing
 _RESEEDS_PER_COMPONENT = 3
 
@@ -52,12 +63,13 @@ class FitResult:
     ----------
     mixture : the best mixture of all starts.
     status : how the start that won ended.
-    log_likelihood : mean nats per row (weighted) of `mixture` itself.
+    log_likelihood : mean nats per row (weighted) of `mixture` itself, and of a background if any.
     trace : log-likelihood after each iteration of the start that won; the last is `log_likelihood`.
     iterations : M-steps that led to `mixture`.
     restarts : starts tried.
     reseeded : empty components placed anew in the start that won.
     seconds : wall time of all starts.
+    background : share of the rows (weighted) that a uniform background explains; 0 without one.
     """
 
     mixture: Mixture
@@ -68,6 +80,7 @@ class FitResult:
     restarts: int
     reseeded: int
     seconds: float
+    background: float = 0.0
 
     @property
     def converged(self) -> bool:
@@ -83,6 +96,8 @@ class Task:
     ----------
     added : (d,) variance added by every M-step, in standardised units.
     tol, max_iter : when to stop.
+    rule : decides it; `stop` unless a caller brings another.
+    background : what explains the rows that no component does.
     """
 
     rows: Rows
@@ -92,6 +107,8 @@ class Task:
     tol: float
     max_iter: int
     kernel: Kernel
+    rule: Rule | None = None
+    background: Background = NOTHING_BEHIND
 
 
 @dataclass(frozen=True)
@@ -112,6 +129,9 @@ class State:
     status: FitStatus | None = None
 
 
+Rule = Callable[[Task, State, State], State]
+
+
 def fit(
     X: ArrayLike,
     n_components: int,
@@ -125,6 +145,9 @@ def fit(
     sample_weight: ArrayLike | None = None,
     start: Mixture | None = None,
     kernel: KernelName = "auto",
+    rule: Rule | None = None,
+    background: bool | float = False,
+    missing: Missing = "error",
 ) -> FitResult:
     """Fit a mixture to rows by expectation maximisation; the best of `n_init` starts wins.
 
@@ -133,7 +156,7 @@ def fit(
     X : (n, d) finite numbers, float32 or float64 without a copy.
     n_components : k, at most the number of distinct rows.
     reg_covar : variance added to each feature of each component by every M-step: a number, or (d,).
-    tol : gain in nats per row below which EM ends.
+    tol : gain in nats per row below which EM ends; 0 makes `max_iter` steps, whatever they gain.
     max_iter : M-steps at most, per start.
     n_init : starts; each draws its own seeds.
     seed : the same seed and input give the same result.
@@ -141,6 +164,13 @@ def fit(
     start : a mixture to start from, as the first of the `n_init` starts.
     kernel : "compiled" (numba), "numpy" (the slow reference), or "auto": compiled where the rows are
         so many that it pays. They agree to rounding.
+    rule : called after each iteration over all rows with the task and the states before and after;
+        gives the state to go on from, or to end with when its `status` is set. `stop` when left out.
+    background : `True`, or its share at the start, adds a uniform background that explains outliers.
+        `mixture` is then that of the other rows: its mean and covariance are not those of all rows.
+    missing : "marginalise" takes NaN as a missing value, and what is left of a row for what it says
+        (`gmm_core.missing`); a row without any value counts as absent. The mixture's mean and
+        covariance are then not those of the observed values. "error" refuses NaN.
 
     Raises
     ------
@@ -156,12 +186,21 @@ def fit(
     _check_settings(n_components=n_components, max_iter=max_iter, n_init=n_init)
     if not tol >= 0:
         raise InvalidInput("tol", got=tol, bound="0 or more, in nats per row")
-    kind = kind_of(covariance_type)
-    rows, added = Rows.of(X, sample_weight, reg_covar, n_components, isotropic=kind.isotropic)
-    task = Task(rows, n_components, kind, added, tol, max_iter, _kernel(kernel, rows, n_components))
+    kind, k, share = kind_of(covariance_type), n_components, start_share(background)
+    rows, added = Rows.of(X, sample_weight, reg_covar, k, isotropic=kind.isotropic, missing=missing)
+    rows, added, behind = background_of(rows, added, share, isotropic=kind.isotropic)
+    chosen = kernel_of(kernel, rows, k)
+    if rows.incomplete:
+        chosen = marginalising(chosen, behind.log_widths)
+    task = Task(rows, k, kind, added, tol, max_iter, chosen, rule, behind)
+    best = _best(task, n_init, seed, None if start is None else warm_start(rows, k, kind, start))
+    return replace(best, seconds=time.perf_counter() - began)
+
+
+def _best(task: Task, n_init: int, seed: int, first: Parameters | None) -> FitResult:
+    """The best of `n_init` starts, the first of them from the parameters given, if any."""
     best: FitResult | None = None
     failure: BlockmixError | None = None
-    first = None if start is None else warm_start(rows, n_components, kind, start)
     for source in np.random.SeedSequence(seed).spawn(n_init):
         parameters, first = first, None
         try:
@@ -175,35 +214,46 @@ def fit(
             best = result
     if best is None:
         raise FitFailed(
-            f"no usable mixture of {n_components} components in {n_init} starts"
+            f"no usable mixture of {task.k} components in {n_init} starts"
             + (f"; the last failed because {failure.problem}" if failure else ""),
             remedy="lower n_components, or raise reg_covar (the regularisation)",
         ) from failure
-    return replace(best, seconds=time.perf_counter() - began)
+    return best
 
 
 def _cold(task: Task, rng: np.random.Generator) -> Parameters:
-    """Where EM starts from nothing: k-means, for many rows on a sample, on which EM then goes ahead.
+    """Where EM starts from nothing: k-means; with many rows on parts of a sample, best of some.
 
-    An iteration over the sample costs a small part of one over all rows, and most of the way to the
-    optimum is the same on both.
+    EM then goes ahead on the sample: an iteration there costs a small part of one over all rows, and
+    most of the way to the optimum is the same on both.
     """
     size = max(_SAMPLE, _SAMPLE_PER_VALUE * task.k * (task.rows.n_features + 1))
     if len(task.rows) < _WORTH_SAMPLING * size:
         return cold_start(task.rows, task.k, task.kind, task.added, rng)
-    part = replace(task, rows=task.rows.sample(size, rng))
-    start = cold_start(part.rows, task.k, task.kind, task.added, rng)
+    part = replace(task, rows=task.rows.sample(size, rng), rule=None)
+    trial = replace(part, tol=0.0, max_iter=_TRIAL_STEPS)
+    best: State | None = None
+    for _ in range(_TRIALS):
+        try:
+            few = part.rows.sample(size // _TRIALS, rng)
+            state = run(trial, cold_start(few, task.k, task.kind, task.added, rng))
+        except BlockmixError:  # so few rows may lack what all have
+            continue
+        if best is None or state.log_likelihood > best.log_likelihood:
+            best = state
     try:
-        return run(part, start).parameters
-    except BlockmixError:  # the sample may lack what the rows have
-        return cold_start(task.rows, task.k, task.kind, task.added, rng)
+        if best is not None:
+            return run(part, best.parameters).parameters
+    except BlockmixError:  # so may the whole sample
+        pass
+    return cold_start(task.rows, task.k, task.kind, task.added, rng)
 
 
 def run(task: Task, parameters: Parameters) -> State:
     """The loop: from starting parameters to the state in which EM ended."""
-    state = _state(task, parameters)
+    state = _state(task, task.background.behind(parameters))
     while state.status is None:
-        state = stop(task, state, step(task, state))
+        state = (task.rule or stop)(task, state, step(task, state))
     return state
 
 
@@ -223,7 +273,7 @@ def stop(task: Task, before: State, after: State) -> State:
     if not after.complete:
         return after
     gain = after.log_likelihood - before.log_likelihood
-    if before.complete and gain < task.tol:
+    if before.complete and gain < task.tol and task.tol > 0:
         # Added variance makes an M-step a little worse than the best one: near the end it can lose.
         return replace(after if gain >= 0 else before, status=FitStatus.CONVERGED)
     if len(after.trace) >= task.max_iter:
@@ -249,10 +299,11 @@ def maximisation(task: Task, state: State) -> tuple[Parameters, int]:
         weights[empty] = 1 / task.k
         weights /= weights.sum()
     covariances = kind.from_scatter(scatter, weight)
-    return Parameters(weights, means, kind.with_added(covariances, task.added)), int(empty.size)
+    after = Parameters(weights, means, kind.with_added(covariances, task.added))
+    return task.background.maximised(after, statistics), int(empty.size)
 
 
-def _kernel(name: KernelName, rows: Rows, k: int) -> Kernel:
+def kernel_of(name: KernelName, rows: Rows, k: int) -> Kernel:
     if name not in get_args(KernelName):
         raise InvalidInput("kernel", got=name, bound=", ".join(get_args(KernelName)))
     if name == "auto":
@@ -262,23 +313,28 @@ def _kernel(name: KernelName, rows: Rows, k: int) -> Kernel:
 
 def _state(task: Task, parameters: Parameters) -> State:
     statistics = task.kernel(task.rows, parameters.joint(task.kind), task.kind)
-    log_likelihood = statistics.log_likelihood / float(statistics.weight.sum())
-    return State(parameters, statistics, log_likelihood)
+    return State(parameters, statistics, statistics.log_likelihood / statistics.total)
 
 
 def _result(task: Task, state: State, restarts: int) -> FitResult:
     rows, parameters = task.rows, state.parameters
     # A density per standardised unit becomes one per unit of the caller by the size of that unit.
-    volume = float(np.log(rows.scale).sum())
-    trace = tuple(value - volume for value in state.trace)
+    trace = tuple(value - rows.log_volume for value in state.trace)
+    weights, behind = parameters.weights, 0.0
+    if parameters.background > NO_BACKGROUND:
+        weights = weights / weights.sum()
+        behind = state.statistics.background / state.statistics.total
     mixture = Mixture(
-        parameters.weights,
+        weights,
         parameters.means * rows.scale + rows.shift,
         task.kind.rescaled(parameters.covariances, rows.scale),
         task.kind.name,
     )
     status = state.status or FitStatus.STOPPED
-    return FitResult(mixture, status, trace[-1], trace, len(trace), restarts, state.reseeded, 0.0)
+    steps = len(trace)
+    return FitResult(
+        mixture, status, trace[-1], trace, steps, restarts, state.reseeded, 0.0, behind
+    )
 
 
 def _check_settings(**settings: int) -> None:

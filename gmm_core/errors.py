@@ -96,8 +96,11 @@ class ComputationFailed(BlockmixError, RuntimeError):
     """The input was well formed but the work did not succeed."""
 
 
-class FitFailed(ComputationFailed):
-    """Expectation maximisation could not give a usable mixture."""
+class FitFailed(ComputationFailed, ValueError):
+    """Expectation maximisation could not give a usable mixture.
+
+    A `ValueError` too, as scikit-learn's users expect.
+    """
 
 
 class ServiceUnavailable(ComputationFailed):

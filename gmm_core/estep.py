@@ -7,8 +7,10 @@ plain reference: log space, centred scatter, one chunk at a time. The compiled k
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from heapq import merge
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +94,11 @@ class Statistics:
     scatter: Array
     background: float = 0.0
 
+    @property
+    def total(self) -> float:
+        """Weight of all rows."""
+        return float(self.weight.sum()) + self.background
+
     def __add__(self, other: Statistics) -> Statistics:
         mine, theirs = (
             (self.weight, self.mean, self.scatter),
@@ -157,15 +164,24 @@ def group_statistics(
 
 
 def worst_explained(rows: Rows, joint: Joint, kind: CovarianceKind, n: int) -> Array:
-    """(n, d) different rows of the lowest density, lowest first."""
-    density = np.empty(len(rows))
-    for part, chunk, _ in rows.chunks():
-        density[part], _ = log_normalise(log_joint(chunk, joint, kind))
-    found: list[Array] = []
-    for index in np.argsort(density, kind="stable"):
-        row = rows.at(index)
-        if not any(np.array_equal(row, other) for other in found):
-            found.append(row)
+    """(n, d) different rows that the components explain worst, worst first, within the fence."""
+    joint = replace(joint, background=NO_BACKGROUND)
+    found: list[tuple[float, Array]] = []
+    for _, chunk, _ in rows.chunks():
+        explained, _ = log_normalise(log_joint(chunk, joint, kind))
+        density = np.where(rows.inside(chunk), explained, np.inf)
+        order = np.argsort(density, kind="stable")
+        here = ((float(density[index]), chunk[index]) for index in order)
+        found = _first_different(merge(found, here, key=itemgetter(0)), n)
+    return np.stack([row for _, row in found])
+
+
+def _first_different(pairs: Iterable[tuple[float, Array]], n: int) -> list[tuple[float, Array]]:
+    """The first n pairs with different rows."""
+    found: list[tuple[float, Array]] = []
+    for density, row in pairs:
+        if not any(np.array_equal(row, other) for _, other in found):
+            found.append((density, row))
         if len(found) == n:
             break
-    return np.stack(found)
+    return found

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gmm_core.arrays import Array, as_rows, as_weights
+from gmm_core.arrays import Array, Missing, as_rows, as_weights
 from gmm_core.cholesky import cholesky
 from gmm_core.components import Components
 from gmm_core.conditioning import condition, marginal
+from gmm_core.estep import Parameters
+from gmm_core.evaluation import in_chunks
 from gmm_core.gaussian import log_normalise
+from gmm_core.missing import observed_log_joint
 from gmm_core.quantiles import cdf, ppf
 
 if TYPE_CHECKING:
@@ -42,56 +45,57 @@ class Mixture(Components):
       1  weight 0.75  mean 4  sd 1
     """
 
-    def log_joint(self, X: ArrayLike) -> Array:
+    def log_joint(self, X: ArrayLike, *, missing: Missing = "error") -> Array:
         """(n, k) log of weight times density: what every answer about rows is made of.
 
         Rows X (n, d): arrays, or tables of pandas, polars or Arrow. Here and below, rows of another
-        width or with values that are not finite numbers raise `InvalidInput`.
+        width or with values that are not finite numbers raise `InvalidInput`; but with
+        missing="marginalise", NaN is a missing value and the answer is about the others.
 
         >>> Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical").log_joint([[2.0]]).round(2)
         array([[-3.61, -3.61]])
         """
-        rows = as_rows(X, self.n_features).astype(np.float64, copy=False)
-        joint: Array = self.kind.log_density(rows, self.means, self.whiteners) + np.log(
-            self.weights
-        )
-        return joint
+        return in_chunks(as_rows(X, self.n_features, missing), self._log_joint)
 
-    def log_prob(self, X: ArrayLike) -> Array:
+    def log_prob(self, X: ArrayLike, *, missing: Missing = "error") -> Array:
         """(n,) log-density of rows `X` (n, d), in nats; finite for every finite row.
+
+        Of a row that lacks values, it is that of the others: per unit of these alone.
 
         >>> Mixture([1.0], [[0.0]], [1.0], "spherical").log_prob([[0.0], [1e9]]).round(3).tolist()
         [-0.919, -5e+17]
         """
-        return log_normalise(self.log_joint(X))[0]
+        rows = as_rows(X, self.n_features, missing)
+        return in_chunks(rows, lambda part: log_normalise(self._log_joint(part))[0])
 
-    def log_responsibilities(self, X: ArrayLike) -> Array:
+    def log_responsibilities(self, X: ArrayLike, *, missing: Missing = "error") -> Array:
         """(n, k) log of the probability that a component made the row.
 
         >>> pair = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
         >>> pair.log_responsibilities([[102.0]]).tolist()
         [[-400.0, 0.0]]
         """
-        return log_normalise(self.log_joint(X))[1]
+        rows = as_rows(X, self.n_features, missing)
+        return in_chunks(rows, lambda part: log_normalise(self._log_joint(part))[1])
 
-    def responsibilities(self, X: ArrayLike) -> Array:
+    def responsibilities(self, X: ArrayLike, *, missing: Missing = "error") -> Array:
         """(n, k) probability that a component made the row; rows sum to 1.
 
         >>> pair = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
         >>> pair.responsibilities([[2.0]]).tolist()
         [[0.5, 0.5]]
         """
-        return np.exp(self.log_responsibilities(X))
+        return np.exp(self.log_responsibilities(X, missing=missing))
 
-    def component(self, X: ArrayLike) -> NDArray[np.int64]:
+    def component(self, X: ArrayLike, *, missing: Missing = "error") -> NDArray[np.int64]:
         """(n,) index of the most responsible component.
 
         >>> pair = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
         >>> pair.component([[0.0], [5.0]]).tolist()
         [0, 1]
         """
-        index: NDArray[np.int64] = self.log_joint(X).argmax(axis=1).astype(np.int64)
-        return index
+        rows = as_rows(X, self.n_features, missing)
+        return in_chunks(rows, lambda part: self._log_joint(part).argmax(axis=1).astype(np.int64))
 
     def effective_sample_sizes(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """(k,) how many equal rows say as much of a component as these do: Kish 1965, n_eff.
@@ -230,3 +234,13 @@ class Mixture(Components):
         from gmm_core.plotting import plot
 
         return plot(self, X, features=features, names=names, ax=ax, color=color, seed=seed)
+
+    def _log_joint(self, rows: Array) -> Array:
+        """(m, k) for a chunk of checked rows (m, d)."""
+        if np.isnan(rows.min(initial=0.0)):
+            parameters = Parameters(self.weights, self.means, self.covariances)
+            return observed_log_joint(rows, parameters.joint(self.kind), self.kind)
+        joint: Array = self.kind.log_density(rows, self.means, self.whiteners) + np.log(
+            self.weights
+        )
+        return joint

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array, as_rows, as_weights, frozen_array
 from gmm_core.errors import InvalidInput
@@ -92,7 +92,11 @@ class Moments:
     def of(cls, X: ArrayLike, sample_weight: ArrayLike | None = None) -> Moments:
         """Moments of the rows of `X` (n, d), read chunk by chunk; raises `InvalidInput`."""
         rows = as_rows(X)
-        weights = as_weights(sample_weight, len(rows))
+        return cls.of_checked(rows, as_weights(sample_weight, len(rows)))
+
+    @classmethod
+    def of_checked(cls, rows: NDArray[Any], weights: Array | None) -> Moments:
+        """As `of`, for what `as_rows` and `as_weights` gave: neither checked nor copied again."""
         d = rows.shape[1]
         total: tuple[Any, Array, Array] = (0.0, np.zeros(d), np.zeros((d, d)))
         with np.errstate(over="ignore", invalid="ignore"):  # the constructor refuses what overflows

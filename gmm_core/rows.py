@@ -8,20 +8,22 @@ input exists.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gmm_core.arrays import Array, as_rows, as_weights
-from gmm_core.errors import FitFailed, InvalidInput
-from gmm_core.moments import Moments
+from gmm_core.arrays import Array, Missing, as_rows, as_weights
+from gmm_core.errors import InvalidInput
+from gmm_core.patterns import Pattern, patterns_of
+from gmm_core.standardising import added_variance, check_distinct, distinct, standardisation
 
 __all__ = ["Rows"]
 
 CHUNK = 8_192
-_NARROWEST, _WIDEST = 1e-140, 1e140
+RANGE = 1_024  # rows whose least and largest value are kept together
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,16 @@ class Rows:
     values : (n, d) as given, in the caller's units; no row has weight 0.
     weight : (n,) mean 1, or `None` when all rows weigh the same.
     shift, scale : (d,)
+    incomplete : whether values may be missing (NaN).
+    fence : (low, high), (d,) each in standardised units: beyond them rows are no place to start.
     """
 
     values: NDArray[Any]
     weight: Array | None
     shift: Array
     scale: Array
+    incomplete: bool = False
+    fence: tuple[Array, Array] | None = None
 
     @classmethod
     def of(
@@ -49,8 +55,12 @@ class Rows:
         k: int,
         *,
         isotropic: bool = False,
+        missing: Missing | None = None,
     ) -> tuple[Rows, Array]:
         """Check the input of a fit of k components; `isotropic` gives all features one scale.
+
+        Where `missing` is "marginalise", NaN is a missing value, and a row without any value is left
+        out as one of weight 0 is.
 
         Returns
         -------
@@ -59,19 +69,18 @@ class Rows:
         Raises
         ------
         InvalidInput : no rows, fewer distinct rows than k, NaN, infinite values, bad weights, a bad
-            reg_covar.
+            reg_covar, a feature without any value.
         FitFailed : a constant feature to which no variance is added.
         """
-        values = as_rows(X)
+        values = as_rows(X, missing=missing)
         weight = as_weights(sample_weight, len(values))
-        if weight is not None:
-            if (weight == 0).any():
-                values, weight = values[weight > 0], weight[weight > 0]
-            weight = weight / weight.mean()
         if values.shape[1] == 0:
             raise InvalidInput(
                 "rows have no features", got=values.shape, bound="at least 1 feature"
             )
+        # The least of values is NaN when one of them is.
+        incomplete = missing == "marginalise" and bool(np.isnan(values.min(initial=0)))
+        values, weight = _that_count(values, weight, incomplete)
         if len(values) < k:
             raise InvalidInput(
                 "fewer rows than components",
@@ -79,16 +88,25 @@ class Rows:
                 bound=f"at least {k}",
                 remedy="lower n_components",
             )
-        _check_distinct(values, k)
-        added = _added_variance(reg_covar, values.shape[1])
-        shift, scale = _standardisation(values, weight, added)
+        if not incomplete:
+            check_distinct(values, k)
+        added = added_variance(reg_covar, values.shape[1])
+        shift, scale = standardisation(values, weight, added, incomplete)
+        rows = cls(values, weight, shift, scale, incomplete)
+        rows = rows.standardised(shift, scale, isotropic=isotropic)
+        if incomplete:
+            check_distinct(values, k, rows.shift)
+        return rows, added / np.square(rows.scale)
+
+    def standardised(self, shift: Array, scale: Array, *, isotropic: bool = False) -> Rows:
+        """The same rows under another shift and scale, perhaps one scale for all features."""
         if isotropic:
             scale = np.full_like(scale, np.sqrt(np.square(scale).mean()))
-        if values.dtype == np.float32:
+        if self.values.dtype == np.float32:
             # Numbers that float32 holds: its kernels then subtract and divide by these very ones.
             shift = shift.astype(np.float32).astype(np.float64)
             scale = 1 / (1 / scale).astype(np.float32).astype(np.float64)
-        return cls(values, weight, shift, scale), added / np.square(scale)
+        return replace(self, shift=shift, scale=scale)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -107,67 +125,74 @@ class Rows:
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """`n` of the rows, drawn without replacement, with their weights, in their order."""
-        index = np.sort(rng.choice(len(self), n, replace=False))
+        return self.part(np.sort(rng.choice(len(self), n, replace=False)))
+
+    def part(self, index: Any) -> Rows:
+        """The rows at `index`, with their weights."""
         weight = None if self.weight is None else self.weight[index]
-        return Rows(self.values[index], weight, self.shift, self.scale)
+        return replace(self, values=self.values[index], weight=weight)
 
     def at(self, index: Any) -> Array:
-        """The standardised rows at `index`."""
+        """The standardised rows at `index`; a missing value stands as 0, the feature's shift."""
         rows: Array = (self.values[index].astype(np.float64) - self.shift) / self.scale
+        if self.incomplete:
+            rows[np.isnan(rows)] = 0.0
         return rows
 
+    def inside(self, chunk: Array) -> NDArray[np.bool_]:
+        """(m,) which of the standardised rows (m, d) lie within the fence."""
+        if self.fence is None:
+            return np.ones(len(chunk), dtype=np.bool_)
+        low, high = self.fence
+        within: NDArray[np.bool_] = np.all((chunk >= low) & (chunk <= high), axis=1)
+        return within
 
-def _added_variance(reg_covar: ArrayLike, d: int) -> Array:
-    try:
-        added = np.broadcast_to(np.asarray(reg_covar, dtype=np.float64), (d,))
-    except (TypeError, ValueError):
-        raise InvalidInput("reg_covar", got=reg_covar, bound=f"a number, or {d} numbers") from None
-    if not (np.isfinite(added) & (added >= 0)).all():
-        raise InvalidInput("reg_covar", got=reg_covar, bound="finite, 0 or more")
-    return added
+    def central(self, k: int) -> Rows:
+        """The rows within the fence; all of them when fewer than k distinct ones are."""
+        if self.fence is None:
+            return self
+        within = np.concatenate([self.inside(chunk) for _, chunk, _ in self.chunks()])
+        part = self.part(within)
+        return part if distinct(part.values, k, self.shift) >= k else self
+
+    @cached_property
+    def ranges(self) -> tuple[Array, Array]:
+        """(blocks, ) least and largest standardised value of `RANGE` rows each; one feature only."""
+        values, starts = self.values[:, 0], np.arange(0, len(self), RANGE)
+        ends = (np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts))
+        least, largest = ((end.astype(np.float64) - self.shift) / self.scale for end in ends)
+        return least, largest
+
+    @cached_property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """Which values are missing."""
+        return patterns_of(self.values)
+
+    @cached_property
+    def log_volume(self) -> float:
+        """Log of the standardised unit's volume in the caller's units, over what a row has: its mean.
+
+        A log-density per standardised unit, less this, is one per unit of the caller.
+        """
+        size = np.log(self.scale)
+        if not self.incomplete:
+            return float(size.sum())
+        heavy = np.ones(len(self)) if self.weight is None else self.weight
+        per = [heavy[p.index].sum() * size[p.observed].sum() for p in self.patterns]
+        return float(sum(per) / heavy.sum())
 
 
-def _check_distinct(values: NDArray[Any], k: int) -> None:
-    seen = values[:0]
-    for first in range(0, len(values), CHUNK):
-        # At most k rows are remembered, so repeated chunks stay cheap; most inputs end after one.
-        seen = np.unique(np.concatenate([seen, values[first : first + CHUNK]]), axis=0)
-        if len(seen) >= k:
-            return
-    raise InvalidInput(
-        "fewer distinct rows than components",
-        got=len(seen),
-        bound=f"at least {k}",
-        remedy="lower n_components or give more rows",
-    )
-
-
-def _standardisation(
-    values: NDArray[Any], weight: Array | None, added: Array
-) -> tuple[Array, Array]:
-    minimum, maximum = values.min(axis=0), values.max(axis=0)
-    _check_range(minimum.astype(np.float64), maximum.astype(np.float64), added)
-    moments = Moments.of(values, weight)
-    # A constant feature is known by its range: its computed variance may be off zero by rounding.
-    variance = np.where(minimum == maximum, added, np.diagonal(moments.covariance))
-    return moments.mean, np.sqrt(variance)
-
-
-def _check_range(minimum: Array, maximum: Array, added: Array) -> None:
-    with np.errstate(over="ignore"):
-        spread = maximum - minimum
-    for feature, (low, width) in enumerate(zip(minimum, spread, strict=True)):
-        if width == 0 and added[feature] == 0:
-            raise FitFailed(
-                f"feature {feature} is constant, its Gaussian would have no width",
-                got=float(low),
-                bound="at least two different values",
-                remedy="drop the feature or set reg_covar above 0",
-            )
-        if width != 0 and not _NARROWEST < width < _WIDEST:
-            raise InvalidInput(
-                f"the values of feature {feature} spread over a range whose square is no number",
-                got=float(width),
-                bound=f"between {_NARROWEST} and {_WIDEST}",
-                remedy="rescale the feature, or take its logarithm",
-            )
+def _that_count(
+    values: NDArray[Any], weight: Array | None, incomplete: bool
+) -> tuple[NDArray[Any], Array | None]:
+    """Without rows of weight 0, or without any value; the weights' mean made 1."""
+    counts = np.ones(len(values), dtype=np.bool_) if weight is None else weight > 0
+    if incomplete:
+        counts &= ~np.isnan(values).all(axis=1)
+    if not counts.all():
+        values, weight = values[counts], None if weight is None else weight[counts]
+    if weight is not None and len(weight):
+        weight.flags.writeable = True  # it is no one else's: `as_weights` copies
+        weight /= weight.max()  # or the sum may be no number
+        weight /= weight.mean()
+    return values, weight

@@ -18,12 +18,14 @@ from gmm_core.rows import Rows
 __all__ = ["cold_start", "kmeans_plus_plus", "lloyd", "nearest", "warm_start"]
 
 _LLOYD_STEPS = 10
+_CHUNK = 8_192
 
 
 def cold_start(
     rows: Rows, k: int, kind: CovarianceKind, added: Array, rng: np.random.Generator
 ) -> Parameters:
-    """Parameters of the k groups that k-means finds, with `added` variance (d,)."""
+    """Parameters of the k groups that k-means finds within the rows' fence, with `added` (d,)."""
+    rows = rows.central(k)
     centres = lloyd(rows, kmeans_plus_plus(rows, k, rng), _LLOYD_STEPS)
     groups = group_statistics(rows, k, kind, lambda chunk: nearest(chunk, centres))
     # A group of few rows has a flat scatter: it borrows d + 1 rows' worth of the average group's.
@@ -49,25 +51,26 @@ def kmeans_plus_plus(rows: Rows, k: int, rng: np.random.Generator) -> Array:
     """(k, d) distinct rows as centres, in standardised space.
 
     Arthur and Vassilvitskii 2007: each is the best of 2 + log k candidates drawn in proportion to
-    weight * squared distance to the nearest centre so far. Needs at least k distinct rows, which
-    `Rows.of` has made sure of.
+    weight * squared distance to the nearest centre so far. Raises `InvalidInput` when fewer than k
+    rows are distinct: `Rows.of` makes sure that they are not, but some of its rows may be.
     """
     candidates = 2 + int(np.log(k))
-    weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-    first = _draw(weight, 1, rng)[0]
-    centres = [rows.at(first)]
-    distance = _squared_distance(rows, centres[0])
+    distance = np.ones(len(rows))  # the one array as long as the rows
+    centres = rows.at(_draw(distance, rows.weight, 1, rng))
+    distance[:] = np.inf
     while len(centres) < k:
-        least, best, chosen = np.inf, distance, centres[0]
-        for index in _draw(weight * distance, candidates, rng):
-            centre = rows.at(index)
-            closer = np.minimum(distance, _squared_distance(rows, centre))
-            left = float(weight @ closer)
-            if left < least:
-                least, best, chosen = left, closer, centre
-        distance = best
-        centres.append(chosen)
-    return np.stack(centres)
+        _bring_closer(distance, rows, centres[-1])
+        if not distance.any():
+            raise InvalidInput(
+                "fewer distinct rows than components",
+                got=len(centres),
+                bound=f"at least {k}",
+                remedy="lower n_components or give more rows",
+            )
+        tried = rows.at(_draw(distance, rows.weight, candidates, rng))
+        best = tried[_left(distance, rows, tried).argmin()]
+        centres = np.vstack([centres, best])
+    return centres
 
 
 def lloyd(rows: Rows, centres: Array, steps: int) -> Array:
@@ -75,9 +78,10 @@ def lloyd(rows: Rows, centres: Array, steps: int) -> Array:
     for _ in range(steps):
         total, weight = np.zeros_like(centres), np.zeros(len(centres))
         for _, chunk, chunk_weight in rows.chunks():
-            label = nearest(chunk, centres)
-            np.add.at(total, label, chunk * chunk_weight[:, None])
-            weight += np.bincount(label, chunk_weight, len(centres))
+            shares = np.zeros((len(chunk), len(centres)))
+            shares[np.arange(len(chunk)), nearest(chunk, centres)] = chunk_weight
+            total += shares.T @ chunk
+            weight += shares.sum(axis=0)
         moved = np.where(weight[:, None] > 0, total / np.maximum(weight, 1e-300)[:, None], centres)
         if np.array_equal(moved, centres):
             break
@@ -87,27 +91,50 @@ def lloyd(rows: Rows, centres: Array, steps: int) -> Array:
 
 def nearest(X: Array, centres: Array) -> NDArray[np.intp]:
     """(n,) index of the nearest centre; the first of several at the same distance."""
-    squared = np.empty((len(X), len(centres)))
-    for column, centre in enumerate(centres):
-        delta = X - centre
-        squared[:, column] = np.einsum("ij,ij->i", delta, delta)
-    index: NDArray[np.intp] = squared.argmin(axis=1)
+    # |x - c|^2 less |x|^2, which is the same for all centres: one matrix product.
+    index: NDArray[np.intp] = (0.5 * np.square(centres).sum(axis=1) - X @ centres.T).argmin(axis=1)
     return index
 
 
-def _squared_distance(rows: Rows, centre: Array) -> Array:
-    result = np.empty(len(rows))
+def _bring_closer(distance: Array, rows: Rows, centre: Array) -> None:
+    """Lower each row's squared `distance` to that to one more centre."""
     for part, chunk, _ in rows.chunks():
-        delta = chunk - centre
-        result[part] = np.einsum("ij,ij->i", delta, delta)
-    return result
+        np.minimum(distance[part], _squared(chunk - centre), out=distance[part])
 
 
-def _draw(mass: Array, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """`n` indices with probability in proportion to `mass`; none whose mass is zero."""
-    cumulated = np.cumsum(mass)
-    # side="right" steps over entries without mass, also for a draw of exactly 0.
-    found = np.searchsorted(cumulated, rng.random(n) * cumulated[-1], side="right")
-    last = np.flatnonzero(mass)[-1]
-    drawn: NDArray[np.intp] = np.minimum(found, last)
+def _left(distance: Array, rows: Rows, centres: Array) -> Array:
+    """Sum of weight * squared distance were each of `centres` alone the next one."""
+    left = np.zeros(len(centres))
+    for part, chunk, weight in rows.chunks():
+        for index, centre in enumerate(centres):
+            left[index] += weight @ np.minimum(distance[part], _squared(chunk - centre))
+    return left
+
+
+def _squared(delta: Array) -> Array:
+    squared: Array = np.einsum("ij,ij->i", delta, delta)
+    return squared
+
+
+def _draw(mass: Array, weight: Array | None, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """`n` indices with probability in proportion to `mass * weight`; none where that is zero."""
+
+    def cumulated(first: int) -> Array:
+        part = slice(first, first + _CHUNK)
+        return np.cumsum(mass[part] if weight is None else mass[part] * weight[part])
+
+    firsts = range(0, len(mass), _CHUNK)
+    ends = np.cumsum([cumulated(first)[-1] for first in firsts])
+    drawn = np.empty(n, np.intp)
+    for place, target in enumerate(rng.random(n) * ends[-1]):
+        chunk = _beyond(ends, target)
+        within = target - ends[chunk - 1] if chunk else target
+        drawn[place] = firsts[chunk] + _beyond(cumulated(firsts[chunk]), within)
     return drawn
+
+
+def _beyond(cumulated: Array, target: float) -> int:
+    """The first index whose sum is above `target`; the last with mass when rounding leaves none."""
+    # side="right" steps over entries without mass, also for a target of exactly 0.
+    found = np.searchsorted(cumulated, target, side="right")
+    return int(min(found, np.searchsorted(cumulated, cumulated[-1])))

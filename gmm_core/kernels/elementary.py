@@ -107,14 +107,17 @@ def _log(x: Any) -> Callable[[Any], Any]:
     real = np.float64 if x.element.bitwidth == 64 else np.float32
     wide = real is np.float64
     magic = real(2.0**52 + 1022 if wide else 2.0**23 + 126)
-    half_root, ln2, one = real(_HALF_ROOT), real(math.log(2)), real(1)
+    half_root, ln2, half, one = real(_HALF_ROOT), real(math.log(2)), real(0.5), real(1)
     # log m = 2 artanh s = 2 s (1 + s^2 / 3 + s^4 / 5 + ...) with s = (m - 1) / (m + 1).
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10 = (real(2 / (2 * n + 1)) for n in range(11))
 
     def split(x: Any) -> Any:
-        x = mul(x, splat(half_root))
-        n = sub(exponent(x), splat(magic))
-        m = mul(mantissa(x), splat(half_root))
+        m = mantissa(x)
+        # 1 where m is above the root of 2, else 0: then m is halved. Exactly, or the logarithm of
+        # what is next to 1 had no digit right.
+        above = sub(exponent(mul(m, splat(half_root))), splat(magic))
+        n = add(sub(exponent(x), splat(magic + one)), above)
+        m = fma(mul(m, splat(-half)), above, m)
         return n, div(sub(m, splat(one)), add(m, splat(one)))
 
     split = njit(split)

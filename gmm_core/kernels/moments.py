@@ -47,9 +47,6 @@ def _bit_places() -> np.ndarray[Any, Any]:
 _PLACES = _bit_places()
 _EVERY_PLACE = np.uint64(0x0001000100010001)
 
-_PLACES = _bit_places()
-_EVERY_PLACE = np.uint64(0x0001000100010001)
-
 
 @compiled
 def select(share, first, count, limit, places):
@@ -70,7 +67,7 @@ def select(share, first, count, limit, places):
 
 
 @compiled
-def gather(upright, share, first, factor, chosen, means, at, width, T, part, y, z):
+def gather(source, base, d, scaling, share, first, factor, chosen, means, at, T, part, y, z):
     """The rows at `chosen` (places, start, stop), turned: centred in `y`, times their share in `z`.
 
     Returns their number, rounded up to whole vectors by rows that weigh nothing.
@@ -87,12 +84,15 @@ def gather(upright, share, first, factor, chosen, means, at, width, T, part, y, 
     for a in range(count, whole):
         places[start + a] = 0
         part[a] = 0
-    for j in range(0, width, L):
-        origin = load(means, at + j)
-        a = 0
+    shift, inverse, ones = scaling
+    for j in range(0, len(shift), L):
+        less, times = load(shift, j), load(inverse, j)
+        plus = sub(load(ones, j), load(means, at + j))
+        from_, a = base + j, 0
         while a < whole:
             to, weight = j * T + a, load(part, a)
-            transpose_rows(y, z, to, T, upright, places, start + a, width, j, origin, weight)
+            here = start + a
+            transpose_rows(y, z, to, T, source, places, here, d, from_, less, times, plus, weight)
             a = step_to(a + L)
     return whole
 

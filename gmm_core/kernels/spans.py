@@ -26,7 +26,7 @@ from gmm_core.kernels.emit import VECTOR_BYTES
 from gmm_core.kernels.moments import diag_moments, flush, gather, scatter, select
 from gmm_core.kernels.options import entry
 from gmm_core.kernels.shares import joint_diag, joint_full, share_out
-from gmm_core.kernels.tiles import bring_tile, tile_rows
+from gmm_core.kernels.tiles import bring, copy_rows, tile_rows, weigh
 
 __all__ = ["diag_span", "full_span"]
 
@@ -43,31 +43,41 @@ def full_span(values, d, given, scaling, model, limit, moments, ends):
     size = d + 1 + ((d + 1) & 1)
     T = tile_rows(width, values.itemsize)
     B = _STACK * T
-    upright, turned, spare = (
-        np.empty(B * width, kind),
-        np.empty(T * width, kind),
-        np.zeros(T * width, kind),
-    )
+    turned, spare = np.empty(T * width, kind), np.empty(B * d + width, kind)
     y, z = np.zeros(T * max(width, size), kind), np.zeros(T * max(width, size), kind)
     share, factor, weight = np.empty(k * B, kind), np.empty(B, kind), np.ones(B, kind)
     places, part = np.zeros(B + 16, np.uint16), np.zeros(T + 16, kind)
     tops, grounds = np.empty(T, kind), np.empty(T, kind)
     sums, end_sums = np.zeros(k * size * size * L, kind), np.zeros(2 * L, kind)
     for stack, first in enumerate(range(0, n, B)):
-        count = 0
-        while count < B and first + count < n:
-            bring_tile(
-                values, d, given, first + count, scaling, T, spare, weight, upright, count, turned
-            )
-            joint_full(turned, whiteners, bias, offsets, k, d, T, share, count, B)
-            share_out(share, count, B, weight, background, k, T, tops, grounds, factor, end_sums)
-            count += T
+        source, base, count = values, first * d, min(B, n - first)
+        weigh(given, first, count, B, weight)
+        if base + B * d + width > len(values):
+            copy_rows(values, base, spare)
+            source, base = spare, 0
+        for into in range(0, count, T):
+            bring(source, base + into * d, d, scaling, T, turned)
+            joint_full(turned, whiteners, bias, offsets, k, d, T, share, into, B)
+            share_out(share, into, B, weight, background, k, T, tops, grounds, factor, end_sums)
         for c in range(k):
-            found = select(share, c * B, count, limit, places)
+            found = select(share, c * B, (count + T - 1) // T * T, limit, places)
             for start in range(0, found, T):
                 chosen = (places, start, min(start + T, found))
                 rows = gather(
-                    upright, share, c * B, factor, chosen, means, c * width, width, T, part, y, z
+                    source,
+                    base,
+                    d,
+                    scaling,
+                    share,
+                    c * B,
+                    factor,
+                    chosen,
+                    means,
+                    c * width,
+                    T,
+                    part,
+                    y,
+                    z,
                 )
                 scatter(y, z, rows, size, T, sums, c * size * size * L)
         if stack % _STACKS == _STACKS - 1:
@@ -91,16 +101,17 @@ def diag_span(values, d, given, scaling, model, limit, moments, ends):
     L = VECTOR_BYTES // values.itemsize
     k, width, n, kind = len(offsets), len(scaling[0]), len(values) // d, values.dtype
     T = tile_rows(width, values.itemsize)
-    upright, turned, spare = (
-        np.empty(T * width, kind),
-        np.empty(T * width, kind),
-        np.zeros(T * width, kind),
-    )
+    turned, spare = np.empty(T * width, kind), np.empty(T * d + width, kind)
     share, factor, weight = np.empty(k * T, kind), np.empty(T, kind), np.ones(T, kind)
     tops, grounds = np.empty(T, kind), np.empty(T, kind)
     sums, end_sums = np.zeros(k * (1 + 2 * d) * L, kind), np.zeros(2 * L, kind)
     for tile, first in enumerate(range(0, n, T)):
-        bring_tile(values, d, given, first, scaling, T, spare, weight, upright, 0, turned)
+        source, base = values, first * d
+        weigh(given, first, min(T, n - first), T, weight)
+        if base + T * d + width > len(values):
+            copy_rows(values, base, spare)
+            source, base = spare, 0
+        bring(source, base, d, scaling, T, turned)
         joint_diag(turned, whiteners, bias, offsets, k, d, T, share, 0, T)
         share_out(share, 0, T, weight, background, k, T, tops, grounds, factor, end_sums)
         diag_moments(turned, share, factor, means, k, d, width, T, sums)

@@ -12,9 +12,9 @@ import numpy as np
 from gmm_core.kernels.emit import VECTOR_BYTES
 from gmm_core.kernels.options import compiled
 from gmm_core.kernels.turns import transpose
-from gmm_core.kernels.vectors import fma, load, splat, step_to, store, sub
+from gmm_core.kernels.vectors import load, step_to
 
-__all__ = ["bring_tile", "lanes", "padded", "tile_rows"]
+__all__ = ["bring", "copy_rows", "lanes", "padded", "tile_rows", "weigh"]
 
 
 _MOST_ROWS = 224  # of a tile
@@ -38,41 +38,36 @@ def tile_rows(width, itemsize):
 
 
 @compiled
-def _bring(values, at, rows, d, scaling, width, T, upright, into, turned):
-    """Standardise `rows` rows from `values[at]` on, followed by 1; rows beyond them become 0."""
-    L = VECTOR_BYTES // values.itemsize
-    zero = splat(values.dtype.type(0))
+def bring(source, at, d, scaling, T, turned):
+    """T rows from `source[at]` on, standardised and turned, followed by 1."""
+    L = VECTOR_BYTES // source.itemsize
     shift, inverse, ones = scaling
-    for j in range(0, width, L):
+    for j in range(0, len(shift), L):
         less, times, plus = load(shift, j), load(inverse, j), load(ones, j)
-        source, target = at + j, into + j
-        t = 0
-        while t < rows:
-            store(upright, target, fma(sub(load(values, source), less), times, plus))
-            source += d
-            target += width
-            t = step_to(t + 1)
-        for t in range(rows, T):
-            store(upright, into + t * width + j, zero)
-    for j in range(0, width, L):
-        t = 0
+        t, to = 0, at + j
         while t < T:
-            transpose(turned, j * T + t, T, upright, into + t * width + j, width)
+            transpose(turned, j * T + t, T, source, to, d, less, times, plus)
+            to += L * d
             t = step_to(t + L)
 
 
 @compiled
-def bring_tile(values, d, given, first, scaling, T, spare, weight, upright, into, turned):
-    """Bring the rows from `first` on, at most T, and their weights, to place `into` of a stack."""
-    width, rows = len(scaling[0]), min(T, len(values) // d - first)
-    for t in range(rows if len(given) else 0):
-        weight[into + t] = given[first + t]
-    for t in range(rows, T):
-        weight[into + t] = 0
-    source, at = values, first * d
-    if rows < T or len(values) - (first + rows) * d < width:
-        # Vectors read past the end of a row: the last rows are copied to where they may.
-        for i in range(rows * d):
-            spare[i] = values[at + i]
-        source, at = spare, 0
-    _bring(source, at, rows, d, scaling, width, T, upright, into * width, turned)
+def weigh(given, first, count, size, weight):
+    """Weights of `size` rows of which only `count` exist; the others weigh nothing."""
+    for t in range(count if len(given) else 0):
+        weight[t] = given[first + t]
+    for t in range(count, size):
+        weight[t] = 0
+
+
+@compiled
+def copy_rows(values, at, spare):
+    """The rows from `values[at]` on at the start of `spare`, which has room behind them.
+
+    Vectors read past the end of a row: the last rows must be where they may.
+    """
+    left = len(values) - at
+    for i in range(left):
+        spare[i] = values[at + i]
+    for i in range(left, len(spare)):
+        spare[i] = 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixtures import KINDS, kinds, permuted, random_mixture, seeds
+from mixtures import KEPT, KINDS, kinds, permuted, random_mixture, seeds
 
 from gmm_core.block import join_shards
 from gmm_core.codec import from_dict, to_dict
@@ -23,12 +23,6 @@ from gmm_core.summary import BlockSummary, FitReport
 from gmm_core.window import memory_model, pool, window_mixture
 
 BOUNDS = {"condition_number": 1e8, "maximum_weight": 1.0}
-KEPT = {
-    "full": lambda covariance: covariance,
-    "tied": lambda covariance: covariance,
-    "diag": np.diagonal,
-    "spherical": np.trace,
-}
 pairs = list(itertools.product(KINDS, KINDS))
 
 

@@ -7,10 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
-from mixtures import OWN_KINDS, random_rows, start_for
+from mixtures import KINDS, random_rows, start_for
 
 from gmm_core.em import fit
 from gmm_core.mixture import Mixture
+
+both_kernels = pytest.mark.parametrize("kernel", ["numpy", "compiled"])
 
 
 def textbook_em(
@@ -39,26 +41,36 @@ def textbook_em(
                 for p in [densities(x)]
             ]
         )
+        spreads = []
         for j in range(k):
             total = shares[:, j].sum()
             means[j] = sum(shares[i, j] * X[i] for i in range(n)) / total
-            spread = sum(
-                shares[i, j] * np.outer(X[i] - means[j], X[i] - means[j]) for i in range(n)
+            spreads.append(
+                sum(shares[i, j] * np.outer(X[i] - means[j], X[i] - means[j]) for i in range(n))
             )
-            if start.covariance_type == "diag":
-                spread = np.diag(np.diagonal(spread))
-            covariances[j] = spread / total + reg * np.eye(d)
             weights[j] = total / weight.sum()
+        for j in range(k):
+            own = spreads[j] / shares[:, j].sum()
+            covariances[j] = (
+                reg * np.eye(d)
+                + {
+                    "full": own,
+                    "tied": sum(spreads) / weight.sum(),
+                    "diag": np.diag(np.diagonal(own)),
+                    "spherical": np.trace(own) / d * np.eye(d),
+                }[start.covariance_type]
+            )
     likelihood = (
         sum(w * math.log(sum(densities(x))) for x, w in zip(X, weight, strict=True)) / weight.sum()
     )
     return weights, means, covariances, likelihood
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@both_kernels
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("reg", [0.0, 0.05])
-def test_against_the_textbook(kind, weighted, reg):
+def test_against_the_textbook(kind, weighted, reg, kernel):
     X = random_rows(11, 80, 2)
     start = start_for(X, 3, kind, 12)
     weight = np.random.default_rng(1).random(80) + 0.1 if weighted else np.ones(80)
@@ -71,6 +83,7 @@ def test_against_the_textbook(kind, weighted, reg):
         tol=0,
         max_iter=7,
         sample_weight=weight if weighted else None,
+        kernel=kernel,
     )
     assert result.iterations == 7
     weights, means, covariances, likelihood = textbook_em(X, start, 7, reg, weight)
@@ -80,36 +93,36 @@ def test_against_the_textbook(kind, weighted, reg):
     assert result.log_likelihood == pytest.approx(likelihood, abs=1e-10)
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@both_kernels
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_against_scikit_learn(kind, seed):
+def test_against_scikit_learn(kind, seed, kernel):
     from sklearn.mixture import GaussianMixture
 
     X = random_rows(seed, 1_000, 3, groups=4)
     start = start_for(X, 4, kind, seed)
-    precisions = np.linalg.inv(start.covariances) if kind == "full" else 1 / start.covariances
+    inverted = np.linalg.inv if kind in ("full", "tied") else np.reciprocal
+    steps = {"covariance_type": kind, "reg_covar": 1e-3, "tol": 0, "max_iter": 12}
     peer = GaussianMixture(
         4,
-        covariance_type=kind,
-        reg_covar=1e-3,
-        tol=0,
-        max_iter=12,
         weights_init=start.weights,
         means_init=start.means,
-        precisions_init=precisions,
+        precisions_init=inverted(start.covariances),
+        **steps,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that 12 iterations were not enough: they are
         peer.fit(X)
-    ours = fit(X, 4, covariance_type=kind, reg_covar=1e-3, tol=0, max_iter=12, start=start)
-    np.testing.assert_allclose(ours.mixture.weights, peer.weights_, atol=1e-8)
-    np.testing.assert_allclose(ours.mixture.means, peer.means_, atol=1e-8)
-    np.testing.assert_allclose(ours.mixture.covariances, peer.covariances_, atol=1e-8)
-    np.testing.assert_allclose(ours.mixture.log_prob(X), peer.score_samples(X), atol=1e-8)
-    assert ours.log_likelihood == pytest.approx(peer.score(X), abs=1e-9)
+    ours = fit(X, 4, start=start, kernel=kernel, **steps)
+    assert ours.iterations == peer.n_iter_ == 12
+    np.testing.assert_allclose(ours.mixture.weights, peer.weights_, atol=1e-9)
+    np.testing.assert_allclose(ours.mixture.means, peer.means_, atol=1e-9)
+    np.testing.assert_allclose(ours.mixture.covariances, peer.covariances_, atol=1e-9)
+    np.testing.assert_allclose(ours.mixture.log_prob(X), peer.score_samples(X), atol=1e-9)
+    assert ours.log_likelihood == pytest.approx(peer.score(X), abs=1e-10)
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_worse_than_scikit_learn_from_their_own_starts(kind):
     """Over several data sets, the better of one start each: seeding must not be the weak part."""
     from sklearn.mixture import GaussianMixture
@@ -124,4 +137,5 @@ def test_no_worse_than_scikit_learn_from_their_own_starts(kind):
         ours.append(
             fit(X, 5, covariance_type=kind, reg_covar=1e-3, max_iter=300, seed=seed).log_likelihood
         )
-    assert np.mean(ours) > np.mean(theirs) - 0.01
+    # Twice the deviation that the mean of so few differences has by chance.
+    assert np.mean(ours) > np.mean(theirs) - 0.04

@@ -1,0 +1,81 @@
+"""Whole fits from nothing, and what the library costs before it computes: import, compiling, memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from sklearn.mixture import GaussianMixture
+
+from bench.cases import CASES, rows_of
+from bench.measuring import seconds
+from gmm_core import fit
+
+__all__ = ["costs", "whole_fit"]
+
+_IMPORT = (
+    "import time; began = time.perf_counter(); import gmm_core; print(time.perf_counter() - began)"
+)
+_FIT = r"""
+import numpy, re, sys, time
+from gmm_core import fit
+# Not getrusage: a child inherits the peak of the process that started it.
+def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1024
+X = numpy.random.default_rng(0).normal(size=(int(sys.argv[1]), 10))
+began = time.perf_counter()
+fit(X[:5000], 10, max_iter=1, kernel="compiled")  # what the compiled code itself takes is no copy
+loaded, before, began = time.perf_counter() - began, peak(), time.perf_counter()
+fit(X, 10, max_iter=2, kernel="compiled")
+print(loaded, peak() - before)
+"""
+
+
+def whole_fit(console: Console) -> None:
+    """Defaults against defaults: time to a fit from nothing, and which is better."""
+    table = Table(title="Whole fits, both with scikit-learn's defaults (tol 1e-3, one start)")
+    for name in ("case", "scikit-learn s", "Blockmix s", "times faster", "nats per row better"):
+        table.add_column(name, justify="left" if name == "case" else "right")
+    for case in (CASES[0], CASES[-1]):
+        X = rows_of(replace(case, n=case.n))
+        with console.status(f"{case.name}: a whole fit each"):
+            ours = [fit(X, case.k, tol=1e-3, max_iter=100, seed=seed) for seed in range(3)]
+            model = GaussianMixture(case.k, random_state=0)
+            theirs = seconds(lambda model=model, X=X: model.fit(X))
+            mine = min(result.seconds for result in ours)
+            better = ours[0].log_likelihood - float(model.score(X))
+        table.add_row(
+            case.name, f"{theirs:.2f}", f"{mine:.2f}", f"{theirs / mine:.1f}", f"{better:+.4f}"
+        )
+    console.print(table)
+
+
+def costs(console: Console) -> None:
+    """Import, first and later compiled fits, and memory beyond the rows."""
+    with tempfile.TemporaryDirectory() as cache, console.status("import, compiling, memory"):
+        imported = np.median([float(_run(_IMPORT, cache)) for _ in range(5)])
+        first, _ = map(float, _run(_FIT, cache, "20000").split())
+        later, _ = map(float, _run(_FIT, cache, "20000").split())
+        _, memory = map(float, _run(_FIT, cache, "4000000").split())
+    console.print(f"import gmm_core: {imported:.2f} s (bar 0.5)")
+    console.print(
+        f"first compiled fit: {first:.1f} s (bar 10); from the disk's cache: {later:.1f} s"
+    )
+    console.print(f"memory beyond 4,000,000 x 10 float64 rows (305 MiB): {memory:.0f} MiB (bar 64)")
+
+
+def _run(program: str, cache: str, *arguments: str) -> str:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout

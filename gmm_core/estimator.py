@@ -1,0 +1,268 @@
+"""GaussianMixture: the fit of this package behind scikit-learn's interface."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from gmm_core.arrays import Array, Missing, as_weights
+from gmm_core.covariance import CovarianceType
+from gmm_core.criteria import Criterion
+from gmm_core.em import FitResult, FitStatus, fit
+from gmm_core.errors import FitFailed
+from gmm_core.estimator_choice import ChoosingEstimator
+from gmm_core.estimator_starts import Given, start_of
+from gmm_core.estimator_trial import Trial
+from gmm_core.mixture import Mixture
+
+__all__ = ["GaussianMixture"]
+
+_MANY = 65_536  # rows from which k-means on all of them would take longer than the fit itself
+
+
+class GaussianMixture(ChoosingEstimator):
+    """scikit-learn's `GaussianMixture`, with row weights, in the memory of a chunk of rows.
+
+    The same start and as many iterations give the same parameters, to rounding; so does the same
+    `random_state`, but for "kmeans" on 65,536 rows or more, which then starts from a sample.
+
+    Parameters
+    ----------
+    n_components : k, 1 or more; or several numbers, of which `fit` keeps the best by `criterion`.
+    covariance_type : "full", "tied", "diag" or "spherical".
+    tol : nats per row; EM ends when an iteration changes the mean log-likelihood by less.
+    reg_covar : variance added to each feature of each component: a number, or one per feature.
+    max_iter : M-steps at most, per start; 0 keeps the start itself.
+    n_init : starts; the best is kept.
+    init_params : "kmeans", "k-means++", "random" or "random_from_data".
+    weights_init, means_init, precisions_init : (k,), (k, d), and the shape of `precisions_`; each
+        takes the place of what `init_params` gives.
+    random_state : int, `RandomState` or None; decides starts and samples.
+    warm_start : whether `fit` goes on from the last fit.
+    verbose, verbose_interval : 1 prints every `verbose_interval`-th iteration, 2 also how it went.
+    criterion : "bic", "aic", "icl" or "heldout", as in `select`; for several `n_components`.
+    missing, background : as in `fit` of `gmm_core.em`: "marginalise" takes NaN as a missing value,
+        `True` explains outliers. Starts are then that fit's own, unless given whole.
+
+    Attributes
+    ----------
+    weights_, means_, covariances_, precisions_, precisions_cholesky_ : float32 where rows were;
+        shapes as in `MixtureEstimator`. Set by hand, they are what answers are computed from.
+    mixture_ : the same as a `Mixture`.
+    result_ : `FitResult` of the best start; its log-likelihood is that of `mixture_`, with the
+        background if there is one.
+    converged_ : whether the best start ended before `max_iter`.
+    n_iter_ : its M-steps.
+    selection_ : `Selection` among several `n_components`; all else is then of the one kept.
+    lower_bounds_ : mean log-likelihood before each of them, nats per row; the last is `lower_bound_`.
+    n_features_in_, feature_names_in_ : d, and the columns' names where rows came as a table.
+
+    >>> X = [[1.0], [1.2], [0.8], [9.0], [9.2], [8.8]]
+    >>> model = GaussianMixture(2, random_state=0).fit(X, sample_weight=[2, 1, 1, 1, 1, 2])
+    >>> sorted(model.means_.ravel().round(2).tolist())
+    [1.0, 8.95]
+    """
+
+    def __init__(
+        self,
+        n_components: int | Iterable[int] = 1,
+        *,
+        covariance_type: CovarianceType = "full",
+        tol: float = 1e-3,
+        reg_covar: ArrayLike = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        criterion: Criterion = "bic",
+        missing: Missing = "error",
+        background: bool | float = False,
+    ) -> None:
+        self.n_components: Any = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.criterion = criterion
+        self.missing = missing
+        self.background = background
+
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit to rows X (n, d), each counting `sample_weight` (n,) times; `y` is not used.
+
+        Warns (`ConvergenceWarning`) when no start ended before `max_iter`.
+
+        Raises
+        ------
+        InvalidInput : a `ValueError`: a parameter, the rows or the weights are wrong.
+        FitFailed : a `ValueError`: no start gave a usable mixture; raise `reg_covar`.
+
+        >>> GaussianMixture().fit([[1.0], [3.0]]).means_
+        array([[2.]])
+        """
+        if self._undecided:
+            return self._choose(X, sample_weight)
+        self._check_settings()
+        rows, weight = self._fit_rows(X, sample_weight)
+        if self.warm_start and hasattr(self, "converged_"):
+            trial = self._trial(0, self.lower_bound_)
+            found = [(trial, self._run(trial, rows, weight, self.mixture_))]
+        else:
+            found = self._tried(rows, weight)
+        best = max(found, key=lambda outcome: outcome[0].bound)
+        return self._keep(*best, rows.dtype)
+
+    def fit_predict(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> NDArray[np.int64]:
+        """`fit`, then `predict` of the same rows (n, d): (n,); raises as `fit`.
+
+        >>> GaussianMixture(2, random_state=0).fit_predict([[0.0], [1.0], [90.0], [91.0]]).tolist()
+        [1, 1, 0, 0]
+        """
+        return self.fit(X, y, sample_weight).predict(X)
+
+    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Bayesian information criterion on rows X (n, d), lower is better; raises as `score`.
+
+        Schwarz 1978: parameters * log(rows) - 2 * log-likelihood. Weights count rows: their sum is
+        the number of rows.
+
+        >>> model = GaussianMixture().fit([[1.0], [3.0]])
+        >>> round(model.bic([[1.0], [3.0]]), 2), round(model.bic([[1.0], [3.0]], [2, 2]), 2)
+        (7.06, 14.12)
+        """
+        return self._criterion(X, sample_weight, math.log)
+
+    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Akaike information criterion on rows X (n, d), lower is better; raises as `score`.
+
+        Akaike 1974: 2 * parameters - 2 * log-likelihood; weights as in `bic`.
+
+        >>> round(GaussianMixture().fit([[1.0], [3.0]]).aic([[1.0], [3.0]]), 2)
+        9.68
+        """
+        return self._criterion(X, sample_weight, lambda n: 2.0)
+
+    @classmethod
+    def from_mixture(cls, mixture: Mixture, **parameters: Any) -> Self:
+        """An estimator that answers from a known mixture; with `warm_start`, `fit` goes on from it.
+
+        Parameters
+        ----------
+        parameters : of the constructor, but for `n_components` and `covariance_type`.
+
+        >>> known = Mixture([1.0], [[0.0]], [1.0], "spherical")
+        >>> GaussianMixture.from_mixture(known).score_samples([[0.0]]).round(3).tolist()
+        [-0.919]
+        """
+        model = cls(mixture.n_components, covariance_type=mixture.covariance_type, **parameters)
+        model.n_features_in_ = mixture.n_features
+        model.converged_, model.n_iter_ = False, 0
+        model.lower_bound_, model.lower_bounds_ = -math.inf, []
+        return model._set_mixture(mixture)
+
+    def _tried(self, rows: NDArray[Any], weight: Array | None) -> list[tuple[Trial, FitResult]]:
+        """The outcomes of all starts that led to a mixture: one at least."""
+        kind, k = self._kind(), self.n_components
+        inits = (self.weights_init, self.means_init, self.precisions_init)
+        given = Given(*inits, kind, k, rows.shape[1])
+        rng = check_random_state(self.random_state)
+        many = self.init_params == "kmeans" and len(rows) >= _MANY
+        sampled = given.nothing and (many or self._seeded_by_fit(rows))
+        found: list[tuple[Trial, FitResult]] = []
+        failure: FitFailed | None = None
+        for number in range(self.n_init):
+            trial, start, seed = self._trial(number), None, 0
+            try:
+                if sampled and self.max_iter:
+                    seed = int(rng.randint(2**31 - 1))
+                else:
+                    how = (self.reg_covar, self.init_params, rng)
+                    drawn = None if given.everything else start_of(rows, weight, k, kind, *how)
+                    start = given.over(drawn, kind)
+                found.append((trial, self._run(trial, rows, weight, start, seed)))
+            except FitFailed as error:  # another start may still succeed
+                failure = error
+        if failure and not found:
+            raise failure
+        return found
+
+    def _trial(self, number: int, previous: float = -math.inf) -> Trial:
+        return Trial(number, int(self.verbose), int(self.verbose_interval), previous)
+
+    def _run(
+        self,
+        trial: Trial,
+        rows: NDArray[Any],
+        weight: Array | None,
+        start: Mixture | None,
+        seed: int = 0,
+    ) -> FitResult:
+        """EM from `start`; from what `fit` finds by `seed` when that is `None`."""
+        if start and not self.max_iter:
+            density = start.log_prob(rows, missing=self.missing)
+            value = float(np.average(density, weights=weight))
+            return FitResult(start, FitStatus.STOPPED, value, (), 0, 1, 0, 0.0)
+        result = fit(
+            rows,
+            self.n_components,
+            covariance_type=self.covariance_type,
+            reg_covar=self.reg_covar,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            seed=seed,
+            sample_weight=weight,
+            start=start,
+            rule=trial,
+            missing=self.missing,
+            background=self.background,
+        )
+        trial.end(converged=result.converged)
+        return result
+
+    def _keep(self, trial: Trial, result: FitResult, dtype: Any) -> Self:
+        if not result.converged and self.max_iter:
+            warnings.warn(
+                f"No start converged: the best made {result.iterations} iterations. Raise max_iter "
+                "or tol, try other init_params, or look for components without width.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        self.result_ = result
+        self.converged_, self.n_iter_ = result.converged, result.iterations
+        self.lower_bound_, self.lower_bounds_ = trial.bound, trial.bounds
+        return self._set_mixture(result.mixture, dtype)
+
+    def _criterion(
+        self, X: Any, sample_weight: ArrayLike | None, price: Callable[[float], float]
+    ) -> float:
+        """-2 * log-likelihood, and for each free parameter the price at so many rows."""
+        score, n = self.score(X, None, sample_weight), np.shape(X)[0]
+        weight = as_weights(sample_weight, n)
+        total = float(n if weight is None else weight.sum())
+        k, d = self.means_.shape
+        free = self._kind().parameters(k, d) + k * d + k - 1
+        return float(price(total) * free - 2 * total * score)

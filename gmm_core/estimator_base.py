@@ -1,0 +1,250 @@
+"""What the scikit-learn faces share: checked input, and answers from the fitted attributes.
+
+Answers are computed from `weights_`, `means_` and `precisions_cholesky_` as they are now, as
+scikit-learn does: set by hand, they count.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gmm_core.arrays import Array, as_rows, as_weights, frozen_array
+from gmm_core.errors import InvalidInput
+from gmm_core.estep import Joint
+from gmm_core.estimator_settings import check_settings
+from gmm_core.evaluation import in_chunks
+from gmm_core.frames import column_names
+from gmm_core.gaussian import CovarianceKind, kind_of, log_normalise
+from gmm_core.missing import observed_log_joint as log_joint
+from gmm_core.mixture import Mixture
+from gmm_core.precisions import covariances_of, factors_of, precisions_of, whiteners_of
+
+__all__ = ["MixtureEstimator"]
+
+_FLOATS = [np.float64, np.float32]
+
+
+class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators: a subclass adds `__init__`, `fit` and what it knows beyond a mixture.
+
+    Inside `fit`: `_check_settings`, then `_fit_rows`, then `_set_mixture`. Rows are arrays (float32
+    and float64 as they are), or tables of pandas, polars or Arrow.
+
+    Attributes
+    ----------
+    weights_ : (k,)
+    means_ : (k, d)
+    covariances_, precisions_, precisions_cholesky_ : (k, d, d) for "full", (d, d) for "tied", (k, d)
+        for "diag", (k,) for "spherical"; the last is the upper triangular U with U U' the precision.
+    n_features_in_, feature_names_in_ : d, and the columns' names where rows came as a table.
+    """
+
+    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
+        """(n,) log-density of rows X (n, d), in nats; float32 when rows and model are.
+
+        Raises `NotFittedError` before `fit`, a `ValueError` (mostly `InvalidInput`) for bad rows.
+
+        >>> from gmm_core import GaussianMixture
+        >>> GaussianMixture().fit([[1.0], [3.0]]).score_samples([[2.0]]).round(3).tolist()
+        [-0.919]
+        """
+        self._check_fitted()
+        rows = self._rows(X)
+        return self._log_prob(rows).astype(self._answer_type(rows), copy=False)
+
+    def score(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Mean log-density of rows X (n, d), weighted by `sample_weight` (n,), in nats per row.
+
+        Raises as `score_samples`, and `InvalidInput` for bad weights.
+
+        >>> from gmm_core import GaussianMixture
+        >>> model = GaussianMixture().fit([[1.0], [3.0]])
+        >>> round(model.score([[2.0], [9.0]], sample_weight=[1.0, 0.0]), 3)
+        -0.919
+        """
+        self._check_fitted()
+        rows = self._rows(X)
+        weight = as_weights(sample_weight, len(rows))
+        return float(np.average(self._log_prob(rows), weights=weight))
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """(n,) index of the most responsible component of each row; raises as `score_samples`.
+
+        >>> from gmm_core import GaussianMixture
+        >>> model = GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [90.0], [91.0]])
+        >>> model.predict([[0.5], [0.7], [99.0]]).tolist()
+        [1, 1, 0]
+        """
+        self._check_fitted()
+        return self._labels(self._rows(X))
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """(n, k) responsibilities, rows summing to 1; raises as `score_samples`.
+
+        >>> from gmm_core import GaussianMixture
+        >>> model = GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [90.0], [91.0]])
+        >>> model.predict_proba([[0.5]]).tolist()
+        [[0.0, 1.0]]
+        """
+        self._check_fitted()
+        rows, joint, kind = self._rows(X), self._joint(), self._kind()
+        kind_of_answer = self._answer_type(rows)
+        return in_chunks(
+            rows,
+            lambda part: np.exp(log_normalise(log_joint(part, joint, kind))[1]).astype(
+                kind_of_answer, copy=False
+            ),
+        )
+
+    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
+        """Rows (n, d) drawn from the model and their components (n,), grouped by component.
+
+        `random_state` decides the draw: an int gives the same rows each time. Raises
+        `NotFittedError` before `fit`, `InvalidInput` for fewer than one row.
+
+        >>> from gmm_core import GaussianMixture
+        >>> X, y = GaussianMixture(random_state=0).fit([[1.0], [3.0]]).sample(3)
+        >>> X.round(1).tolist(), y.tolist()
+        ([[3.8], [2.4], [3.0]], [0, 0, 0])
+        """
+        self._check_fitted("weights_", "means_", "covariances_")
+        if n_samples < 1:
+            raise InvalidInput("n_samples", got=n_samples, bound="1 or more")
+        rng = check_random_state(self.random_state)
+        weights, means, covariances = (
+            np.asarray(part, dtype=np.float64)
+            for part in (self.weights_, self.means_, self.covariances_)
+        )
+        counts = rng.multinomial(n_samples, weights / weights.sum())
+        d = means.shape[1]
+        matrices = self._kind().scatter_type == "full"
+        each = np.broadcast_to(covariances, (len(means), d, d)) if matrices else covariances
+        drawn = [
+            rng.multivariate_normal(mean, covariance, int(count), check_valid="ignore")
+            if matrices
+            else mean + rng.standard_normal((count, d)) * np.sqrt(covariance)
+            for mean, covariance, count in zip(means, each, counts, strict=True)
+        ]
+        return np.vstack(drawn), np.repeat(np.arange(len(counts)), counts)
+
+    @property
+    def mixture_(self) -> Mixture:
+        """The fitted attributes as a `Mixture`; what `fit` found, unless they were changed since.
+
+        Raises `NotFittedError` before `fit`, `InvalidInput` when the attributes are no mixture.
+
+        >>> from gmm_core import GaussianMixture
+        >>> GaussianMixture().fit([[1.0], [3.0]]).mixture_.mean().tolist()
+        [2.0]
+        """
+        self._check_fitted()
+        found: Mixture | None = getattr(self, "_mixture", None)
+        if found is not None and self._holds(found):
+            return found
+        joint = self._joint()
+        weights = np.asarray(self.weights_, dtype=np.float64)
+        factors = np.asarray(self.precisions_cholesky_, dtype=np.float64)
+        covariances = covariances_of(
+            precisions_of(factors, self.covariance_type), self.covariance_type
+        )
+        return Mixture(weights / weights.sum(), joint.means, covariances, self.covariance_type)
+
+    def _set_mixture(self, mixture: Mixture, dtype: Any = np.float64) -> Self:
+        """Set the parameter attributes, in `dtype`."""
+        factors = factors_of(mixture)
+        self._mixture = mixture
+        self.weights_ = mixture.weights.astype(dtype)
+        self.means_ = mixture.means.astype(dtype)
+        self.covariances_ = mixture.covariances.astype(dtype)
+        self.precisions_cholesky_ = factors.astype(dtype)
+        self.precisions_ = precisions_of(factors, mixture.covariance_type).astype(dtype)
+        return self
+
+    def _holds(self, mixture: Mixture) -> bool:
+        """Whether the attributes still are those that `_set_mixture` made of it."""
+        kept = (self.weights_, self.means_, self.precisions_cholesky_)
+        made = (mixture.weights, mixture.means, factors_of(mixture))
+        return all(
+            np.array_equal(a, b.astype(np.asarray(a).dtype))
+            for a, b in zip(kept, made, strict=True)
+        )
+
+    def _check_fitted(self, *names: str) -> None:
+        names = names or ("weights_", "means_", "precisions_cholesky_")
+        needed = ", ".join(names)
+        message = f"This %(name)s instance is not fitted yet: call `fit`, or set {needed}."
+        check_is_fitted(self, names, msg=message)
+
+    def _check_settings(self) -> None:
+        """Raises `InvalidInput` for a parameter of the constructor that `fit` cannot use."""
+        check_settings(self.get_params(deep=False))
+
+    def _fit_rows(
+        self, X: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[NDArray[Any], Array | None]:
+        """Checked rows and weights of a fit, without the rows of weight 0."""
+        rows = self._rows(X, reset=True)
+        weight = as_weights(sample_weight, len(rows))
+        if weight is not None and not weight.all():
+            rows, weight = rows[weight > 0], weight[weight > 0]
+        if len(rows) < self.n_components:
+            raise InvalidInput(
+                "Expected n_samples >= n_components: fewer rows than components",
+                got=len(rows),
+                bound=f"at least n_components = {self.n_components}",
+                remedy="lower n_components",
+            )
+        return rows, weight
+
+    def _rows(self, X: Any, *, reset: bool = False) -> NDArray[Any]:
+        """Checked rows (n, d); `reset` learns the number and names of features instead of checking."""
+        least, d = (2, None) if reset else (1, np.shape(self.means_)[-1])
+        if column_names(X) is None:
+            rows = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=_FLOATS,
+                ensure_all_finite=False,
+                ensure_min_samples=least,
+            )
+            return as_rows(rows, d, getattr(self, "missing", None))
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        rows = as_rows(X, d, getattr(self, "missing", None))
+        check_array(rows, estimator=self, ensure_all_finite=False, ensure_min_samples=least)
+        return rows
+
+    def _kind(self) -> CovarianceKind:
+        return kind_of(self.covariance_type)
+
+    def _joint(self) -> Joint:
+        """Log of weight times density as the attributes have it now."""
+        kind = self._kind()
+        means = frozen_array(self.means_, "means_", (None, None))
+        k, d = means.shape
+        weights = frozen_array(self.weights_, "weights_", (k,))
+        factors = frozen_array(self.precisions_cholesky_, "precisions_cholesky_", kind.shape(k, d))
+        whiteners = whiteners_of(factors, kind, k, d)
+        diagonal = np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
+        with np.errstate(divide="ignore"):  # a weight of 0 set by hand: never responsible
+            offsets = np.log(weights) + np.log(diagonal).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
+        return Joint(offsets, means, whiteners)
+
+    def _log_prob(self, rows: NDArray[Any]) -> Array:
+        joint, kind = self._joint(), self._kind()
+        return in_chunks(rows, lambda part: log_normalise(log_joint(part, joint, kind))[0])
+
+    def _labels(self, rows: NDArray[Any]) -> NDArray[np.int64]:
+        joint, kind = self._joint(), self._kind()
+        return in_chunks(rows, lambda part: log_joint(part, joint, kind).argmax(axis=1))
+
+    def _answer_type(self, rows: NDArray[Any]) -> Any:
+        return np.result_type(rows.dtype, np.asarray(self.means_).dtype)

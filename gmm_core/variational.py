@@ -1,0 +1,205 @@
+"""Variational Bayes: a mixture whose parameters have priors, fitted by the kernels of EM.
+
+The E-step is that of EM with other offsets; the M-step (`Prior.posterior`) sees no rows, only their
+moments. Components that the rows do not call for keep next to no weight, so k is an upper limit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gmm_core.arrays import frozen_array
+from gmm_core.ascent import Problem, Shares, State, after, best_ascent, shared_out
+from gmm_core.em import FitStatus, KernelName, kernel_of
+from gmm_core.errors import InvalidInput
+from gmm_core.gaussian import CovarianceType, kind_of
+from gmm_core.mixture import Mixture
+from gmm_core.normal_wishart import Posterior, Prior
+from gmm_core.priors import PriorSettings
+from gmm_core.reach import in_order
+from gmm_core.rows import Rows
+from gmm_core.seeding import warm_start
+from gmm_core.weight_priors import WeightPriorType
+
+__all__ = ["BayesianResult", "fit_bayesian"]
+
+
+@dataclass(frozen=True)
+class BayesianResult:
+    """What `fit_bayesian` found, in the caller's units.
+
+    Parameters
+    ----------
+    mixture : expected weights, means, and inverses of the expected precisions.
+    posterior, prior : of the parameters; `posterior.log_joint` is what rows are assigned by.
+    status : how the start that won ended.
+    lower_bound : on the log-likelihood of all rows, nats, but for a constant that depends on k, d and
+        the prior alone; of two fits with these the same, the higher is better.
+    trace : lower bound after each iteration of the start that won; the last is `lower_bound`.
+    iterations : E- and M-steps that led to `posterior`.
+    restarts : starts tried.
+    seconds : wall time of all starts.
+    """
+
+    mixture: Mixture
+    posterior: Posterior
+    prior: Prior
+    status: FitStatus
+    lower_bound: float
+    trace: tuple[float, ...]
+    iterations: int
+    restarts: int
+    seconds: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether the gain fell below the tolerance."""
+        return self.status is FitStatus.CONVERGED
+
+
+def fit_bayesian(
+    X: ArrayLike,
+    n_components: int,
+    *,
+    covariance_type: CovarianceType = "full",
+    weight_concentration_prior_type: WeightPriorType = "dirichlet_process",
+    weight_concentration_prior: float | None = None,
+    mean_precision_prior: float | None = None,
+    mean_prior: ArrayLike | None = None,
+    degrees_of_freedom_prior: float | None = None,
+    covariance_prior: ArrayLike | None = None,
+    reg_covar: ArrayLike = 1e-6,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    n_init: int = 1,
+    seed: int = 0,
+    sample_weight: ArrayLike | None = None,
+    start: BayesianResult | Mixture | ArrayLike | Shares | None = None,
+    kernel: KernelName = "auto",
+    watch: Callable[[float], object] | None = None,
+) -> BayesianResult:
+    """Fit a mixture with priors to rows by variational Bayes; the best of `n_init` starts wins.
+
+    Bishop 2006, section 10.2; Blei and Jordan 2006 for the Dirichlet process. Updates, lower bound
+    and stopping are those of scikit-learn's `BayesianGaussianMixture`.
+
+    Parameters
+    ----------
+    X : (n, d) finite numbers, float32 or float64 without a copy; of one feature, with a sorted one.
+    n_components : k at most, and no more than there are distinct rows.
+    weight_concentration_prior_type : "dirichlet_process" or "dirichlet_distribution".
+    weight_concentration_prior : 1 / k by default; the larger, the more components share the rows.
+    mean_precision_prior : rows' worth of knowledge of the means; 1 by default.
+    mean_prior : (d,) where means are expected; by default the mean of the rows.
+    degrees_of_freedom_prior : rows' worth of knowledge of the covariances, above d - 1; d by default.
+    covariance_prior : (d, d), for "diag" (d,), for "spherical" a number: that many rows' worth of
+        scatter; by default the rows' covariance.
+    reg_covar : variance by which each row is blurred: a number, or (d,).
+    tol : gain in nats, over all rows, below which a fit ends; 0 makes `max_iter` iterations.
+    max_iter, n_init : iterations at most (0 leaves what the start says) of each of so many starts.
+    seed : the same seed and input give the same result.
+    sample_weight : (n,) 0 or more; a row of weight 2 counts as two, one of 0.01 for next to nothing.
+    start : of the first start: a mixture, a result to go on from, or responsibilities (n, k), perhaps
+        as a function that is asked for one slice after the other of the rows of weight above 0.
+    kernel : "compiled", "numpy" or "auto", as in `fit`.
+    watch : called with the lower bound after each iteration.
+
+    Raises
+    ------
+    InvalidInput : the arguments are wrong.
+    FitFailed : a feature is constant and no variance is added, or no start gave a usable mixture.
+
+    >>> rows = Mixture([0.3, 0.7], [[-5.0], [5.0]], [[[1.0]], [[1.0]]]).sample(500, seed=1)
+    >>> result = fit_bayesian(rows, 6, max_iter=500)
+    >>> result.converged, sorted(result.mixture.weights.round(1).tolist())
+    (True, [0.0, 0.0, 0.0, 0.0, 0.3, 0.7])
+    """
+    began = time.perf_counter()
+    _check(tol, max_iter, n_init)
+    kind = kind_of(covariance_type)
+    rows, added = Rows.of(X, sample_weight, reg_covar, n_components, isotropic=kind.isotropic)
+    loop = (tol, max_iter, kernel_of(kernel, rows, n_components), watch)
+    problem = Problem(rows, _unit(sample_weight), n_components, kind, added, *loop)
+    priors = PriorSettings(
+        *(weight_concentration_prior_type, weight_concentration_prior, mean_precision_prior),
+        *(mean_prior, degrees_of_freedom_prior, covariance_prior),
+    )
+    seeds = np.random.SeedSequence(seed).spawn(n_init)
+    result = _fitted(problem, priors, start, sample_weight, seeds)
+    return replace(result, seconds=time.perf_counter() - began)
+
+
+def _fitted(
+    problem: Problem,
+    priors: PriorSettings,
+    start: BayesianResult | Mixture | ArrayLike | Shares | None,
+    sample_weight: ArrayLike | None,
+    seeds: list[np.random.SeedSequence],
+) -> BayesianResult:
+    """The result but for its time, in the caller's units."""
+    rows = problem.rows
+    prior = priors.prior(rows, problem.kind, problem.k, problem.total())
+    first = None if start is None else _begun(problem, prior, start, sample_weight)
+    best = best_ascent(replace(problem, rows=in_order(rows)), prior, first, seeds)
+    found = best.posterior
+    posterior = found.at(
+        found.means * rows.scale + rows.shift, found.kind.rescaled(found.covariances, rows.scale)
+    )
+    return BayesianResult(
+        posterior.mixture(),
+        posterior,
+        prior.moved(rows.shift, rows.scale),
+        best.status,
+        best.bound,
+        best.trace,
+        len(best.trace),
+        len(seeds),
+        0.0,
+    )
+
+
+def _begun(
+    problem: Problem,
+    prior: Prior,
+    start: BayesianResult | Mixture | ArrayLike | Shares,
+    sample_weight: ArrayLike | None,
+) -> State:
+    """From what the caller gives."""
+    rows, k, kind = problem.rows, problem.k, problem.kind
+    if isinstance(start, BayesianResult):
+        fitted = warm_start(rows, k, kind, start.mixture)  # raises unless it suits the rows
+        posterior = start.posterior.at(fitted.means, fitted.covariances)
+        return State(posterior, start.lower_bound)
+    if isinstance(start, Mixture):
+        return after(problem, prior, warm_start(rows, k, kind, start).joint(kind))
+    if callable(start):
+        return shared_out(problem, prior, start)
+    used = slice(None) if sample_weight is None else np.asarray(sample_weight) > 0
+    n = len(rows) if sample_weight is None else np.size(sample_weight)
+    shares = frozen_array(start, "start", (n, k))[used]
+    if (shares < 0).any():
+        raise InvalidInput(
+            "start holds negative responsibilities", got=float(shares.min()), bound="0 or more"
+        )
+    return shared_out(problem, prior, shares.__getitem__)
+
+
+def _unit(sample_weight: ArrayLike | None) -> float:
+    """The mean of the weights above 0, which `Rows` has as 1."""
+    if sample_weight is None:
+        return 1.0
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    return float(weight[weight > 0].mean())
+
+
+def _check(tol: float, max_iter: int, n_init: int) -> None:
+    if not tol >= 0:
+        raise InvalidInput("tol", got=tol, bound="0 or more, in nats over all rows")
+    for name, value, least in (("max_iter", max_iter, 0), ("n_init", n_init, 1)):
+        if value != int(value) or value < least:
+            raise InvalidInput(name, got=value, bound=f"a whole number, {least} or more")
