@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,8 +90,7 @@ def _sums(rows: Rows, joint: Joint, full: bool) -> tuple[Array, Array]:
     """The raw sums over all rows, as the span kernels lay them out."""
     spans = _kernels("spans")
     kernel = spans.full_span if full else spans.diag_span
-    arguments = _full_arguments if full else _diag_arguments
-    fixed = arguments(rows, joint)
+    scaling, model = (_full_arguments if full else _diag_arguments)(rows, joint)
     k, d = joint.means.shape
     size = d + 1 + (d + 1) % 2
     limit = rows.values.dtype.type(_LIMIT[rows.values.dtype])
@@ -103,10 +101,10 @@ def _sums(rows: Rows, joint: Joint, full: bool) -> tuple[Array, Array]:
 
     def work(index: int) -> None:
         near = reach[index]
-        own = fixed if near.all() else arguments(rows, _picked(joint, near))
+        some = (scaling, _of_some(model, near))
         sums = np.zeros((np.count_nonzero(near), length // k))
         for part in _parts(borders[index], rows.values[:1].nbytes):
-            kernel(*_given(rows, part), *own, limit, sums.reshape(-1), ends[index])
+            kernel(*_given(rows, part), *some, limit, sums.reshape(-1), ends[index])
         moments[index, near] = sums
 
     _on_threads(work, len(borders))
@@ -114,13 +112,12 @@ def _sums(rows: Rows, joint: Joint, full: bool) -> tuple[Array, Array]:
     return total, ends.sum(axis=0)
 
 
-def _picked(joint: Joint, components: NDArray[np.bool_]) -> Joint:
-    return replace(
-        joint,
-        offsets=joint.offsets[components],
-        means=joint.means[components],
-        whiteners=joint.whiteners[components],
-    )
+def _of_some(model: tuple[Any, ...], components: NDArray[np.bool_]) -> tuple[Any, ...]:
+    """The arguments of these components alone; the last of all is no component's."""
+    if components.all():
+        return model
+    k = len(components)
+    return (*(part.reshape(k, -1)[components].reshape(-1) for part in model[:-1]), model[-1])
 
 
 def _borders(n: int, length: int) -> list[slice]:

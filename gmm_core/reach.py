@@ -17,12 +17,16 @@ from gmm_core.rows import RANGE, Rows
 
 __all__ = ["in_order", "within_reach"]
 
+_MOST_BYTES = 1 << 25  # of a copy
 _NOTHING = 37.0  # nats: a share of e^-37, beside one of at least 1 / k, changes no digit
 
 
 def in_order(rows: Rows) -> Rows:
-    """The rows of one feature, ascending, which makes the compiled kernel faster; others as given."""
-    if rows.n_features > 1:
+    """The rows of one feature, ascending, which makes the compiled kernel faster; others as given.
+
+    So are rows of which a sorted copy would take more memory than a fit may.
+    """
+    if rows.n_features > 1 or rows.values.nbytes > _MOST_BYTES:
         return rows
     if rows.weight is None:
         return replace(rows, values=np.sort(rows.values, axis=0))

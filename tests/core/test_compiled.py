@@ -116,7 +116,10 @@ def test_the_layout_of_the_rows_does_not_matter(kind, dtype):
     frozen.flags.writeable = False
     wide = np.full((2_000, 11), np.nan, dtype)
     wide[::2, 1::2] = values
-    odd = np.frombuffer(b"x" + values.tobytes(), np.uint8)[1:].view(dtype).reshape(values.shape)
+    odd = np.empty(values.nbytes + 1, np.uint8)[1:].view(dtype).reshape(values.shape)
+    odd[:] = values
+    assert odd.flags.writeable
+    assert not odd.flags.aligned
     layouts = {
         "of columns": np.asfortranarray(values),
         "read-only": frozen,
