@@ -25,7 +25,7 @@ from gmm_core.rows import Rows
 __all__ = ["compiled_kernel"]
 
 _SPAN = 4_096  # rows at least, so that starting a span costs nothing beside it
-_LEAST_SPANS, _MOST_SPANS = 8, 32  # where there are rows enough
+_LEAST_SPANS, _MOST_SPANS = 8, 16  # where there are rows enough
 _SUMS = 1 << 25  # bytes that the sums of more than the least spans may take
 _PART = 1 << 22  # bytes of rows given to a kernel at once: what it cannot read in place is copied
 # Shares below it change no digit of a component's moments.

@@ -32,6 +32,7 @@ from gmm_core.missing import marginalising
 from gmm_core.mixture import Mixture
 from gmm_core.rows import Rows
 from gmm_core.seeding import cold_start, warm_start
+from gmm_core.settings import check_settings
 
 __all__ = ["FitResult", "FitStatus", "fit"]
 
@@ -157,7 +158,7 @@ def fit(
     n_components : k, at most the number of distinct rows.
     reg_covar : variance added to each feature of each component by every M-step: a number, or (d,).
     tol : gain in nats per row below which EM ends; 0 makes `max_iter` steps, whatever they gain.
-    max_iter : M-steps at most, per start.
+    max_iter : M-steps at most, per start; some more where the last of them placed components anew.
     n_init : starts; each draws its own seeds.
     seed : the same seed and input give the same result.
     sample_weight : (n,) 0 or more; a row of weight 2 counts as two.
@@ -183,9 +184,10 @@ def fit(
     (True, [0.3, 0.7])
     """
     began = time.perf_counter()
-    _check_settings(n_components=n_components, max_iter=max_iter, n_init=n_init)
-    if not tol >= 0:
-        raise InvalidInput("tol", got=tol, bound="0 or more, in nats per row")
+    check_settings({"n_components": n_components, "tol": tol, "n_init": n_init, "seed": seed})
+    if max_iter == 0:
+        raise InvalidInput("max_iter", got=max_iter, bound="1 or more")
+    check_settings({"max_iter": max_iter, "covariance_type": covariance_type})
     kind, k, share = kind_of(covariance_type), n_components, start_share(background)
     rows, added = Rows.of(X, sample_weight, reg_covar, k, isotropic=kind.isotropic, missing=missing)
     rows, added, behind = background_of(rows, added, share, isotropic=kind.isotropic)
@@ -335,9 +337,3 @@ def _result(task: Task, state: State, restarts: int) -> FitResult:
     return FitResult(
         mixture, status, trace[-1], trace, steps, restarts, state.reseeded, 0.0, behind
     )
-
-
-def _check_settings(**settings: int) -> None:
-    for name, value in settings.items():
-        if value != int(value) or value < 1:
-            raise InvalidInput(name, got=value, bound="a whole number, 1 or more")

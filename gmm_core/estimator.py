@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from gmm_core.arrays import Array, Missing, as_weights
+from gmm_core.arrays import Array, Missing
 from gmm_core.covariance import CovarianceType
 from gmm_core.criteria import Criterion
 from gmm_core.em import FitResult, FitStatus, fit
-from gmm_core.errors import FitFailed
+from gmm_core.errors import FitFailed, InvalidInput
 from gmm_core.estimator_choice import ChoosingEstimator
 from gmm_core.estimator_starts import Given, start_of
 from gmm_core.estimator_trial import Trial
@@ -31,7 +31,8 @@ class GaussianMixture(ChoosingEstimator):
     """scikit-learn's `GaussianMixture`, with row weights, in the memory of a chunk of rows.
 
     The same start and as many iterations give the same parameters, to rounding; so does the same
-    `random_state`, but for "kmeans" on 65,536 rows or more, which then starts from a sample.
+    `random_state`, but for "kmeans" on 65,536 rows or more, which then starts from a sample, and for
+    "tied" from "k-means++" or "random_from_data", where scikit-learn's first step differs.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ class GaussianMixture(ChoosingEstimator):
     covariance_type : "full", "tied", "diag" or "spherical".
     tol : nats per row; EM ends when an iteration changes the mean log-likelihood by less.
     reg_covar : variance added to each feature of each component: a number, or one per feature.
-    max_iter : M-steps at most, per start; 0 keeps the start itself.
+    max_iter : M-steps at most, per start (some more where the last of them placed components anew);
+        0 keeps the start itself.
     n_init : starts; the best is kept.
     init_params : "kmeans", "k-means++", "random" or "random_from_data".
     weights_init, means_init, precisions_init : (k,), (k, d), and the shape of `precisions_`; each
@@ -124,6 +126,7 @@ class GaussianMixture(ChoosingEstimator):
         """
         if self._undecided:
             return self._choose(X, sample_weight)
+        self.__dict__.pop("selection_", None)  # of an earlier fit
         self._check_settings()
         rows, weight = self._fit_rows(X, sample_weight)
         if self.warm_start and hasattr(self, "converged_"):
@@ -260,9 +263,15 @@ class GaussianMixture(ChoosingEstimator):
         self, X: Any, sample_weight: ArrayLike | None, price: Callable[[float], float]
     ) -> float:
         """-2 * log-likelihood, and for each free parameter the price at so many rows."""
-        score, n = self.score(X, None, sample_weight), np.shape(X)[0]
-        weight = as_weights(sample_weight, n)
-        total = float(n if weight is None else weight.sum())
+        if self.background:
+            raise InvalidInput(
+                "information criteria of the mixture alone, without the background it was fitted with",
+                got=self.background,
+                bound="background=False",
+                remedy="let fit compare: give n_components as a range",
+            )
+        score = self.score(X, None, sample_weight)
+        total = float(self._weight(self._rows(X), sample_weight).sum())
         k, d = self.means_.shape
         free = self._kind().parameters(k, d) + k * d + k - 1
         return float(price(total) * free - 2 * total * score)

@@ -17,13 +17,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gmm_core.arrays import Array, as_rows, as_weights, frozen_array
 from gmm_core.errors import InvalidInput
 from gmm_core.estep import Joint
-from gmm_core.estimator_settings import check_settings
 from gmm_core.evaluation import in_chunks
 from gmm_core.frames import column_names
 from gmm_core.gaussian import CovarianceKind, kind_of, log_normalise
 from gmm_core.missing import observed_log_joint as log_joint
 from gmm_core.mixture import Mixture
 from gmm_core.precisions import covariances_of, factors_of, precisions_of, whiteners_of
+from gmm_core.settings import check_settings
 
 __all__ = ["MixtureEstimator"]
 
@@ -72,8 +72,17 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_fitted()
         rows = self._rows(X)
-        weight = as_weights(sample_weight, len(rows))
-        return float(np.average(self._log_prob(rows), weights=weight))
+        return float(np.average(self._log_prob(rows), weights=self._weight(rows, sample_weight)))
+
+    def _weight(self, rows: NDArray[Any], sample_weight: ArrayLike | None) -> Array:
+        """(n,) weights; a row without any value does not count, as it does not in a fit."""
+        given = as_weights(sample_weight, len(rows))
+        weight: Array = np.ones(len(rows)) if given is None else given.copy()
+        if getattr(self, "missing", "error") == "marginalise":
+            weight[np.isnan(rows).all(axis=1)] = 0
+            if not weight.any():
+                raise InvalidInput("no row has a value", got=len(rows), bound="at least 1 with one")
+        return weight
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """(n,) index of the most responsible component of each row; raises as `score_samples`.

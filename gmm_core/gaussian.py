@@ -44,7 +44,7 @@ KINDS: dict[str, CovarianceKind] = {
 
 def kind_of(covariance_type: str) -> CovarianceKind:
     """The kind of that name; raises `InvalidInput` naming those that exist."""
-    if covariance_type not in KINDS:
+    if not isinstance(covariance_type, str) or covariance_type not in KINDS:
         raise InvalidInput(
             "unknown covariance_type",
             got=covariance_type,

@@ -39,6 +39,8 @@ def cold_start(
 
 def warm_start(rows: Rows, k: int, kind: CovarianceKind, start: Mixture) -> Parameters:
     """Parameters of a mixture; raises `InvalidInput` unless it has k components and this kind."""
+    if not isinstance(start, Mixture):
+        raise InvalidInput("start", got=type(start).__name__, bound="a Mixture")
     got = (start.n_components, start.n_features, start.covariance_type)
     want = (k, rows.n_features, kind.name)
     if got != want:

@@ -229,3 +229,15 @@ def test_tiny_and_repeated_inputs_give_a_lawful_fit_or_a_clear_error(seed, n, d,
     else:
         if np.ptp(X, axis=0).all():
             assert_moments_are_those_of(X, result, 1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_components", None), ("n_components", np.nan), ("n_components", 2.0), ("n_components", True),
+     ("tol", None), ("max_iter", 0), ("max_iter", 1.5), ("n_init", 0), ("seed", -1), ("seed", "a"),
+     ("start", "x"), ("covariance_type", ["full"])],
+)  # fmt: skip
+def test_a_wrong_setting_is_named(name, value):
+    settings = {"n_components": 2, name: value}
+    with pytest.raises(InvalidInput, match=name):
+        fit(random_rows(1, 50, 2), **settings)

@@ -129,3 +129,29 @@ def test_a_background_keeps_outliers_away():
 def test_what_is_refused(settings, X, message):
     with pytest.raises(InvalidInput, match=message):
         GaussianMixture(**settings).fit(APART.sample(20, 1) if X is None else X)
+
+
+def test_information_criteria_do_not_ignore_the_background_in_silence():
+    X = random_rows(1, 200, 2)
+    model = GaussianMixture(2, background=True, random_state=0).fit(X)
+    for criterion in (model.bic, model.aic):
+        with pytest.raises(InvalidInput, match="n_components as a range"):
+            criterion(X)
+
+
+def test_rows_without_any_value_change_no_score():
+    X = random_rows(2, 120, 2)
+    X[::5, 0] = np.nan
+    more = np.vstack([X, np.full((50, 2), np.nan)])
+    model = GaussianMixture(2, missing="marginalise", random_state=0).fit(X)
+    assert model.score(more) == pytest.approx(model.score(X), rel=1e-12)
+    assert model.bic(more) == pytest.approx(model.bic(X), rel=1e-12)
+    with pytest.raises(InvalidInput, match="no row has a value"):
+        model.score(more[-3:])
+
+
+def test_a_choice_made_before_is_forgotten():
+    X = random_rows(3, 150, 2)
+    model = GaussianMixture([1, 2], random_state=0).fit(X)
+    assert model.selection_.n_components == model.mixture_.n_components
+    assert not hasattr(model.set_params(n_components=3).fit(X), "selection_")

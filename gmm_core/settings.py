@@ -1,4 +1,4 @@
-"""What the constructors of the scikit-learn faces accept, one line per parameter."""
+"""What the settings of a fit may be, one line each: for `fit` and for the scikit-learn faces."""
 
 from __future__ import annotations
 
@@ -67,6 +67,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "tol": (_not_negative, "0 or more, in nats per row"),
     "reg_covar": (_variance, "a variance, 0 or more, or one per feature"),
     "max_iter": _whole(0),
+    "seed": _whole(0),
+    "criterion": _one_of("bic", "aic", "icl", "heldout"),
     "n_init": _whole(1),
     "init_params": _one_of(*INIT_PARAMS),
     "warm_start": (_switch, "True or False"),
