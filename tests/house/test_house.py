@@ -134,3 +134,9 @@ def test_java_must_be_new_enough(tmp_path, version, passes):
     )
     assert (outcome.returncode == 0) is passes
     assert passes or "Install Java 17" in outcome.stderr
+
+
+def test_no_document_waits_for_a_figure():
+    for path in (p for p in tracked() if p.suffix == ".md"):
+        waiting = re.findall(r"\b[A-Z]+_TABLE\b|\bTODO\b|\bTBD\b", path.read_text())
+        assert not waiting, f"{path.name}: {waiting}"
