@@ -18,15 +18,13 @@ from gmm_core.covariance import CovarianceType
 from gmm_core.errors import BlockmixError, FitFailed
 from gmm_core.estep import Joint
 from gmm_core.estimator_base import MixtureEstimator
-from gmm_core.estimator_starts import responsibilities
+from gmm_core.estimator_starts import MANY, responsibilities
 from gmm_core.estimator_trial import Trial
 from gmm_core.normal_wishart import expected_joint
 from gmm_core.variational import BayesianResult, fit_bayesian
 from gmm_core.weight_priors import WeightPriorType, weight_prior
 
 __all__ = ["BayesianGaussianMixture"]
-
-_MANY = 65_536  # rows from which k-means on all of them would take longer than the fit itself
 
 
 _PRIORS = (
@@ -174,7 +172,7 @@ class BayesianGaussianMixture(MixtureEstimator):
             return
         for number in range(self.n_init):
             watch = self._watch(number, -math.inf)
-            if self.init_params == "kmeans" and len(rows) >= _MANY:
+            if self.init_params == "kmeans" and len(rows) >= MANY:
                 yield watch, None, int(rng.randint(2**31))
             else:
                 shares = responsibilities(rows, weight, self.n_components, self.init_params, rng)

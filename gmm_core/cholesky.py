@@ -7,7 +7,7 @@ import numpy as np
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
 
-__all__ = ["cholesky", "inverse_cholesky", "positive"]
+__all__ = ["cholesky", "inverse_cholesky", "positive", "whitener_diagonal"]
 
 _REMEDY = "add regularisation, drop features that depend on others, or use fewer components"
 
@@ -63,3 +63,8 @@ def positive(variances: Array) -> Array:
             remedy=_REMEDY,
         )
     return variances
+
+
+def whitener_diagonal(whiteners: Array) -> Array:
+    """(k, d) diagonals of whiteners (k, d, d), or the whiteners themselves where they are (k, d)."""
+    return np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners

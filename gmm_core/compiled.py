@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
+from gmm_core.cholesky import whitener_diagonal
 from gmm_core.estep import NO_BACKGROUND, Joint, Statistics, numpy_kernel
 from gmm_core.extras import optional
 from gmm_core.gaussian import CovarianceKind
@@ -62,7 +63,7 @@ def compiled_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistic
             return numpy_kernel(rows, joint, kind)
         behind = 0.0
     # Rows all alike have no spread of their own, but the component that holds them has.
-    spread = np.maximum(spread, weight[:, None] / np.square(_diagonal(joint)))
+    spread = np.maximum(spread, weight[:, None] / np.square(whitener_diagonal(joint.whiteners)))
     near = weight[:, None] * np.square(moved) <= _FURTHEST[rows.values.dtype] * spread
     if not near[weight > _IDLE].all():
         return numpy_kernel(rows, joint, kind)
@@ -78,12 +79,6 @@ def _can_subtract(rows: Rows, joint: Joint) -> bool:
     length = np.einsum("kij,kj->ki", sides, means) if sides.ndim == 3 else sides * means
     longest = _LONGEST[rows.values.dtype]
     return bool((length <= longest).all() and (sides <= np.square(longest)).all())
-
-
-def _diagonal(joint: Joint) -> Array:
-    """(k, d) reciprocals of each feature's deviation, given those before it."""
-    whiteners = joint.whiteners
-    return np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
 
 
 def _sums(rows: Rows, joint: Joint, full: bool) -> tuple[Array, Array]:

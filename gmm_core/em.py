@@ -185,9 +185,9 @@ def fit(
     """
     began = time.perf_counter()
     check_settings({"n_components": n_components, "tol": tol, "n_init": n_init, "seed": seed})
-    if max_iter == 0:
-        raise InvalidInput("max_iter", got=max_iter, bound="1 or more")
     check_settings({"max_iter": max_iter, "covariance_type": covariance_type})
+    if max_iter == 0:  # the estimators allow it, and keep their start
+        raise InvalidInput("max_iter", got=max_iter, bound="1 or more")
     kind, k, share = kind_of(covariance_type), n_components, start_share(background)
     rows, added = Rows.of(X, sample_weight, reg_covar, k, isotropic=kind.isotropic, missing=missing)
     rows, added, behind = background_of(rows, added, share, isotropic=kind.isotropic)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
+from gmm_core.cholesky import whitener_diagonal
 from gmm_core.gaussian import CovarianceKind, log_normalise
 from gmm_core.moments import combine
 from gmm_core.rows import Rows
@@ -71,7 +72,7 @@ class Parameters:
         """Raises `InvalidInput` when a covariance is not positive definite."""
         k, d = self.means.shape
         whiteners = kind.whiteners(self.covariances, k, d)
-        diagonal = np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
+        diagonal = whitener_diagonal(whiteners)
         offsets = np.log(self.weights) + np.log(diagonal).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
         return Joint(offsets, self.means, whiteners, self.background)
 
@@ -143,7 +144,7 @@ def log_joint(X: Array, joint: Joint, kind: CovarianceKind) -> Array:
     """(m, k) log joint of rows (m, d), or (m, k + 1) where there is a background, the last."""
     # Offsets come from elsewhere (variational Bayes has its own): those of a density are taken off.
     whiteners, d = joint.whiteners, X.shape[1]
-    diagonal = np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
+    diagonal = whitener_diagonal(whiteners)
     own = np.log(diagonal).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
     result: Array = kind.log_density(X, joint.means, whiteners) + (joint.offsets - own)
     if joint.background > NO_BACKGROUND:

@@ -14,17 +14,15 @@ from sklearn.utils import check_random_state
 
 from gmm_core.arrays import Array, Missing
 from gmm_core.covariance import CovarianceType
-from gmm_core.criteria import Criterion
+from gmm_core.criteria import Criterion, free_parameters
 from gmm_core.em import FitResult, FitStatus, fit
 from gmm_core.errors import FitFailed, InvalidInput
 from gmm_core.estimator_choice import ChoosingEstimator
-from gmm_core.estimator_starts import Given, start_of
+from gmm_core.estimator_starts import MANY, Given, start_of
 from gmm_core.estimator_trial import Trial
 from gmm_core.mixture import Mixture
 
 __all__ = ["GaussianMixture"]
-
-_MANY = 65_536  # rows from which k-means on all of them would take longer than the fit itself
 
 
 class GaussianMixture(ChoosingEstimator):
@@ -193,7 +191,7 @@ class GaussianMixture(ChoosingEstimator):
         inits = (self.weights_init, self.means_init, self.precisions_init)
         given = Given(*inits, kind, k, rows.shape[1])
         rng = check_random_state(self.random_state)
-        many = self.init_params == "kmeans" and len(rows) >= _MANY
+        many = self.init_params == "kmeans" and len(rows) >= MANY
         sampled = given.nothing and (many or self._seeded_by_fit(rows))
         found: list[tuple[Trial, FitResult]] = []
         failure: FitFailed | None = None
@@ -272,6 +270,4 @@ class GaussianMixture(ChoosingEstimator):
             )
         score = self.score(X, None, sample_weight)
         total = float(self._weight(self._rows(X), sample_weight).sum())
-        k, d = self.means_.shape
-        free = self._kind().parameters(k, d) + k * d + k - 1
-        return float(price(total) * free - 2 * total * score)
+        return float(price(total) * free_parameters(self.mixture_) - 2 * total * score)

@@ -15,6 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmm_core.arrays import Array, as_rows, as_weights, frozen_array
+from gmm_core.cholesky import whitener_diagonal
 from gmm_core.errors import InvalidInput
 from gmm_core.estep import Joint
 from gmm_core.evaluation import in_chunks
@@ -242,7 +243,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
         weights = frozen_array(self.weights_, "weights_", (k,))
         factors = frozen_array(self.precisions_cholesky_, "precisions_cholesky_", kind.shape(k, d))
         whiteners = whiteners_of(factors, kind, k, d)
-        diagonal = np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
+        diagonal = whitener_diagonal(whiteners)
         with np.errstate(divide="ignore"):  # a weight of 0 set by hand: never responsible
             offsets = np.log(weights) + np.log(diagonal).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
         return Joint(offsets, means, whiteners)

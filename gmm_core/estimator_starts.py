@@ -20,10 +20,11 @@ from gmm_core.mixture import Mixture
 from gmm_core.precisions import covariances_of
 from gmm_core.rows import CHUNK
 
-__all__ = ["Given", "responsibilities", "start_of", "statistics_of"]
+__all__ = ["MANY", "Given", "responsibilities", "start_of", "statistics_of"]
 
 Shares = Callable[[slice], Array]
 
+MANY = 65_536  # rows from which k-means on all of them would take longer than the fit itself
 _EMPTY = 10 * float(np.finfo(np.float64).eps)
 _SUM_SLACK = {np.dtype(np.float32): 1e-6}
 _TINY = float(np.finfo(np.float64).tiny)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
+from gmm_core.cholesky import whitener_diagonal
 from gmm_core.estep import NO_BACKGROUND, Joint, Kernel, Statistics, log_joint
 from gmm_core.gaussian import CovarianceKind, log_normalise
 from gmm_core.patterns import Pattern, patterns_of
@@ -166,6 +167,6 @@ def _split_diag(whiteners: Array, pattern: Pattern) -> tuple[Array, None, Array]
 
 
 def _log_det(whiteners: Array) -> Array:
-    diagonal = np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
+    diagonal = whitener_diagonal(whiteners)
     logs: Array = np.log(diagonal).sum(axis=1)
     return logs

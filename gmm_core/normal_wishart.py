@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, gammaln
 
 from gmm_core.arrays import Array, as_rows
+from gmm_core.cholesky import whitener_diagonal
 from gmm_core.estep import Joint, Statistics, log_joint
 from gmm_core.gaussian import CovarianceKind
 from gmm_core.mixture import Mixture
@@ -178,7 +179,7 @@ def entropy(statistics: Statistics, joint: Joint, kind: CovarianceKind) -> float
 
 def _half_log_det(whiteners: Array, freedom: Array) -> Array:
     """(k,) half the log-determinant of each W."""
-    diagonal = np.diagonal(whiteners, axis1=1, axis2=2) if whiteners.ndim == 3 else whiteners
+    diagonal = whitener_diagonal(whiteners)
     half: Array = (np.log(diagonal) - 0.5 * np.log(freedom)[:, None]).sum(axis=1)
     return half
 
