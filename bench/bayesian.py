@@ -18,7 +18,7 @@ from rich.console import Console
 from sklearn.mixture import BayesianGaussianMixture
 
 from gmm_core.mixture import Mixture
-from gmm_core.variational import BayesianResult, fit_bayesian
+from gmm_core.variational.fit import BayesianResult, fit_bayesian
 
 __all__ = ["main"]
 

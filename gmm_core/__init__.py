@@ -12,12 +12,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gmm_core.bayesian import BayesianGaussianMixture
     from gmm_core.block import fit_block, join_shards
     from gmm_core.codec import from_dict, to_dict
     from gmm_core.em import FitResult, FitStatus, fit
     from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, MissingExtra
-    from gmm_core.estimator import GaussianMixture
+    from gmm_core.estimators.bayesian_mixture import BayesianGaussianMixture
+    from gmm_core.estimators.gaussian_mixture import GaussianMixture
     from gmm_core.features import Feature, to_matrix
     from gmm_core.invariants import block_laws, violations, window_laws
     from gmm_core.mixture import Mixture
@@ -60,12 +60,12 @@ __all__ = [
 ]
 
 _HOME = {
-    "bayesian": ("BayesianGaussianMixture",),
+    "estimators.bayesian_mixture": ("BayesianGaussianMixture",),
     "block": ("fit_block", "join_shards"),
     "codec": ("from_dict", "to_dict"),
     "em": ("FitResult", "FitStatus", "fit"),
     "errors": ("BlockmixError", "FitFailed", "InvalidInput", "MissingExtra"),
-    "estimator": ("GaussianMixture",),
+    "estimators.gaussian_mixture": ("GaussianMixture",),
     "features": ("Feature", "to_matrix"),
     "invariants": ("block_laws", "violations", "window_laws"),
     "mixture": ("Mixture",),

@@ -15,8 +15,8 @@ from typing import TypeVar
 import numpy as np
 
 from gmm_core.arrays import Array, frozen_array
-from gmm_core.cholesky import cholesky
 from gmm_core.components import Components
+from gmm_core.covariances.cholesky import cholesky
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import log_normalise
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gmm_core.arrays import Array, Missing
-from gmm_core.background import NOTHING_BEHIND, Background, background_of, start_share
-from gmm_core.compiled import compiled_kernel
 from gmm_core.errors import BlockmixError, FitFailed, InvalidInput
-from gmm_core.estep import (
+from gmm_core.fitting.background import NOTHING_BEHIND, Background, background_of, start_share
+from gmm_core.fitting.compiled import compiled_kernel
+from gmm_core.fitting.estep import (
     NO_BACKGROUND,
     Kernel,
     Parameters,
@@ -27,11 +27,11 @@ from gmm_core.estep import (
     numpy_kernel,
     worst_explained,
 )
+from gmm_core.fitting.missing import marginalising
+from gmm_core.fitting.rows import Rows
+from gmm_core.fitting.seeding import cold_start, warm_start
 from gmm_core.gaussian import CovarianceKind, CovarianceType, kind_of
-from gmm_core.missing import marginalising
 from gmm_core.mixture import Mixture
-from gmm_core.rows import Rows
-from gmm_core.seeding import cold_start, warm_start
 from gmm_core.settings import check_settings
 
 __all__ = ["FitResult", "FitStatus", "fit"]
@@ -170,7 +170,7 @@ def fit(
     background : `True`, or its share at the start, adds a uniform background that explains outliers.
         `mixture` is then that of the other rows: its mean and covariance are not those of all rows.
     missing : "marginalise" takes NaN as a missing value, and what is left of a row for what it says
-        (`gmm_core.missing`); a row without any value counts as absent. The mixture's mean and
+        (`gmm_core.fitting.missing`); a row without any value counts as absent. The mixture's mean and
         covariance are then not those of the observed values. "error" refuses NaN.
 
     Raises

@@ -11,8 +11,8 @@ from typing import get_args
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.covariance import CovarianceKind, CovarianceType
-from gmm_core.covariance_kinds import Diag, Full, Spherical, Tied
+from gmm_core.covariances.kind import CovarianceKind, CovarianceType
+from gmm_core.covariances.kinds import Diag, Full, Spherical, Tied
 from gmm_core.errors import InvalidInput
 
 __all__ = [

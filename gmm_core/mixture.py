@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array, Missing, as_rows, as_weights
-from gmm_core.cholesky import cholesky
 from gmm_core.components import Components
 from gmm_core.conditioning import condition, marginal
-from gmm_core.estep import Parameters
+from gmm_core.covariances.cholesky import cholesky
 from gmm_core.evaluation import in_chunks
+from gmm_core.fitting.estep import Parameters
+from gmm_core.fitting.missing import observed_log_joint
 from gmm_core.gaussian import log_normalise
-from gmm_core.missing import observed_log_joint
 from gmm_core.quantiles import cdf, ppf
 
 if TYPE_CHECKING:

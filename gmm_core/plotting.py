@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array, as_rows
-from gmm_core.cholesky import cholesky
+from gmm_core.covariances.cholesky import cholesky
 from gmm_core.errors import InvalidInput
 from gmm_core.extras import optional
 

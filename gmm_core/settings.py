@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gmm_core.covariance import CovarianceType
+from gmm_core.covariances.kind import CovarianceType
 from gmm_core.errors import InvalidInput
 
 __all__ = ["INIT_PARAMS", "check_settings"]

@@ -20,13 +20,13 @@ from mixtures import (
 )
 from scipy.optimize import linear_sum_assignment
 
-from gmm_core.background import Background, background_of, start_share
 from gmm_core.em import fit
 from gmm_core.errors import InvalidInput
-from gmm_core.estep import Parameters, Statistics, worst_explained
+from gmm_core.fitting.background import Background, background_of, start_share
+from gmm_core.fitting.estep import Parameters, Statistics, worst_explained
+from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import kind_of
 from gmm_core.mixture import Mixture
-from gmm_core.rows import Rows
 
 TRUTH = Mixture(
     [0.3, 0.3, 0.4],

@@ -13,9 +13,9 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import BayesianGaussianMixture as Peer
 
 import gmm_core
-from gmm_core.bayesian import BayesianGaussianMixture
 from gmm_core.errors import InvalidInput
-from gmm_core.weight_priors import WEIGHT_PRIORS
+from gmm_core.estimators.bayesian_mixture import BayesianGaussianMixture
+from gmm_core.variational.weight_priors import WEIGHT_PRIORS
 
 PRIORS = tuple(WEIGHT_PRIORS)
 INITS = ("kmeans", "k-means++", "random", "random_from_data")

@@ -7,8 +7,8 @@ from mixtures import KINDS
 from sklearn.mixture import BayesianGaussianMixture as Peer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from gmm_core.bayesian import BayesianGaussianMixture
-from gmm_core.weight_priors import WEIGHT_PRIORS
+from gmm_core.estimators.bayesian_mixture import BayesianGaussianMixture
+from gmm_core.variational.weight_priors import WEIGHT_PRIORS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -22,11 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import KINDS, kinds, seeds
 
-from gmm_core import compiled
-from gmm_core.compiled import compiled_kernel
 from gmm_core.em import fit
 from gmm_core.errors import InvalidInput
-from gmm_core.estep import numpy_kernel
+from gmm_core.fitting import compiled
+from gmm_core.fitting.compiled import compiled_kernel
+from gmm_core.fitting.estep import numpy_kernel
 from gmm_core.gaussian import kind_of
 from gmm_core.kernels import spans
 
@@ -46,7 +46,7 @@ def calls(monkeypatch):
         seen.append(arguments)
         return numpy_kernel(*arguments)
 
-    monkeypatch.setattr("gmm_core.compiled.numpy_kernel", counted)
+    monkeypatch.setattr("gmm_core.fitting.compiled.numpy_kernel", counted)
     return seen
 
 
@@ -156,7 +156,7 @@ import ctypes, mmap
 import numpy as np
 from esteps import random_estep
 from dataclasses import replace
-from gmm_core.compiled import compiled_kernel
+from gmm_core.fitting.compiled import compiled_kernel
 from gmm_core.gaussian import kind_of
 libc = ctypes.CDLL(None, use_errno=True)
 for dtype in (np.float64, np.float32):
@@ -191,10 +191,10 @@ print("alive")
 def test_threads_do_not_matter_at_all_and_spans_to_rounding(kind, dtype, monkeypatch):
     rows, joint = random_estep(5, kind, n=3_000, d=4, k=3, dtype=dtype, weights="random")
     one_span = compiled_kernel(rows, joint, kind_of(kind))
-    monkeypatch.setattr("gmm_core.compiled._SPAN", 100)
+    monkeypatch.setattr("gmm_core.fitting.compiled._SPAN", 100)
     outcomes = []
     for threads in (1, 2, 3, 7):
-        monkeypatch.setattr("gmm_core.compiled._threads", lambda threads=threads: threads)
+        monkeypatch.setattr("gmm_core.fitting.compiled._threads", lambda threads=threads: threads)
         outcomes.append(compiled_kernel(rows, joint, kind_of(kind)))
     assert all(same_bits(outcome, outcomes[0]) for outcome in outcomes)
     assert not same_bits(one_span, outcomes[0]) or dtype == np.float64
@@ -238,9 +238,9 @@ def test_what_fails_on_a_thread_is_told(monkeypatch):
         assert failed.wait(30)
         return given_(*arguments)
 
-    monkeypatch.setattr("gmm_core.compiled._SPAN", 100)
-    monkeypatch.setattr("gmm_core.compiled._threads", lambda: 2)
-    monkeypatch.setattr("gmm_core.compiled._given", failing)
+    monkeypatch.setattr("gmm_core.fitting.compiled._SPAN", 100)
+    monkeypatch.setattr("gmm_core.fitting.compiled._threads", lambda: 2)
+    monkeypatch.setattr("gmm_core.fitting.compiled._given", failing)
     with pytest.raises(ZeroDivisionError):
         compiled_kernel(rows, joint, kind_of("full"))
 
@@ -249,7 +249,7 @@ def test_what_fails_on_a_thread_is_told(monkeypatch):
 @every_kind
 def test_rows_given_in_parts_are_all_counted(kind, dtype, monkeypatch):
     rows, joint = random_estep(5, kind, n=1_001, d=3, k=2, dtype=dtype)
-    monkeypatch.setattr("gmm_core.compiled._PART", 40 * rows.values[:1].nbytes)
+    monkeypatch.setattr("gmm_core.fitting.compiled._PART", 40 * rows.values[:1].nbytes)
     got = compiled_kernel(rows, joint, kind_of(kind))
     assert_agree(got, numpy_kernel(rows, joint, kind_of(kind)), rows, joint)
 

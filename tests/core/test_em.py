@@ -17,7 +17,7 @@ from gmm_core.mixture import Mixture
 def test_chunks_do_not_matter(kind, monkeypatch):
     X = random_rows(6, 500, 2)
     whole = fit(X, 3, covariance_type=kind, seed=2)
-    monkeypatch.setattr("gmm_core.rows.CHUNK", 17)
+    monkeypatch.setattr("gmm_core.fitting.rows.CHUNK", 17)
     assert_same_mixture(fit(X, 3, covariance_type=kind, seed=2).mixture, whole.mixture)
 
 
@@ -43,7 +43,7 @@ def test_the_kernels_fit_the_same(kind, dtype):
 
 
 def test_memory_is_that_of_a_chunk_not_of_rows_times_components(monkeypatch):
-    monkeypatch.setattr("gmm_core.rows.CHUNK", 1_024)
+    monkeypatch.setattr("gmm_core.fitting.rows.CHUNK", 1_024)
     n, k = 50_000, 40
     X = random_rows(1, n, 2)
     fit(

@@ -17,7 +17,7 @@ GROUPS = Mixture(
 @pytest.fixture
 def sizes(monkeypatch):
     """Samples of 200 rows from 800 on; the list tells the size of each that was drawn."""
-    from gmm_core.rows import Rows
+    from gmm_core.fitting.rows import Rows
 
     drawn = []
     original = Rows.sample

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mixtures import KINDS, kinds, seeds
 
-from gmm_core.estep import log_joint, numpy_kernel, worst_explained
+from gmm_core.fitting.estep import log_joint, numpy_kernel, worst_explained
 from gmm_core.gaussian import kind_of, log_normalise
 
 
@@ -31,7 +31,7 @@ def test_chunks_do_not_change_which_rows_these_are(kind, monkeypatch):
     rows, joint = random_estep(1, kind, n=500, d=2, k=3)
     rows = plain_rows(np.repeat(rows.values, 3, axis=0))
     whole = worst_explained(rows, joint, kind_of(kind), 6)
-    monkeypatch.setattr("gmm_core.rows.CHUNK", 17)
+    monkeypatch.setattr("gmm_core.fitting.rows.CHUNK", 17)
     np.testing.assert_array_equal(worst_explained(rows, joint, kind_of(kind), 6), whole)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mixtures import KINDS, kinds, random_mixture, random_rows, seeds
 from scipy import stats
 
-from gmm_core.cholesky import cholesky, inverse_cholesky
+from gmm_core.covariances.cholesky import cholesky, inverse_cholesky
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import KINDS as TABLE
 from gmm_core.gaussian import CovarianceType, kind_of, log_density, log_normalise

@@ -14,12 +14,12 @@ from scipy.optimize import linear_sum_assignment
 from gmm_core.block import fit_block
 from gmm_core.em import fit
 from gmm_core.errors import BlockmixError, InvalidInput
-from gmm_core.estep import Parameters, numpy_kernel
 from gmm_core.features import Feature
-from gmm_core.missing import marginalising
+from gmm_core.fitting.estep import Parameters, numpy_kernel
+from gmm_core.fitting.missing import marginalising
+from gmm_core.fitting.patterns import observed_moments, patterns_of
+from gmm_core.fitting.rows import Rows
 from gmm_core.mixture import Mixture
-from gmm_core.patterns import observed_moments, patterns_of
-from gmm_core.rows import Rows
 
 NAN = float("nan")
 
@@ -206,8 +206,8 @@ def test_units_and_a_far_offset_do_not_matter(kind):
 def test_chunks_do_not_matter(kind, monkeypatch):
     X = with_gaps(random_rows(6, 300, 3), 6)
     whole = fit(X, 2, covariance_type=kind, seed=2, missing="marginalise").mixture
-    monkeypatch.setattr("gmm_core.missing._BLOCK", 7)
-    monkeypatch.setattr("gmm_core.missing._NUMBERS", 6)
+    monkeypatch.setattr("gmm_core.fitting.missing._BLOCK", 7)
+    monkeypatch.setattr("gmm_core.fitting.missing._NUMBERS", 6)
     parts = fit(X, 2, covariance_type=kind, seed=2, missing="marginalise").mixture
     np.testing.assert_allclose(parts.means, whole.means, atol=1e-8)
     np.testing.assert_allclose(parts.covariances, whole.covariances, atol=1e-8)
@@ -279,7 +279,7 @@ def test_float32_rows_with_gaps():
 
 
 def test_memory_is_that_of_a_chunk(monkeypatch):
-    monkeypatch.setattr("gmm_core.rows.CHUNK", 1_024)
+    monkeypatch.setattr("gmm_core.fitting.rows.CHUNK", 1_024)
     n, k, d = 60_000, 30, 4
     X = random_rows(1, n, d)
     X[::3, 1] = NAN

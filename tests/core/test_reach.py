@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mixtures import random_mixture, seeds
 
-from gmm_core.compiled import compiled_kernel
-from gmm_core.estep import Joint, Parameters, log_joint, numpy_kernel
+from gmm_core.fitting.compiled import compiled_kernel
+from gmm_core.fitting.estep import Joint, Parameters, log_joint, numpy_kernel
+from gmm_core.fitting.reach import in_order, within_reach
+from gmm_core.fitting.rows import RANGE, Rows
 from gmm_core.gaussian import kind_of, log_normalise
-from gmm_core.reach import in_order, within_reach
-from gmm_core.rows import RANGE, Rows
 
 
 def one_feature(seed: int, n: int, k: int, kind: str, weighted: bool = False, dtype=np.float64):

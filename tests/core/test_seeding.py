@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mixtures import KINDS, random_rows, seeds
 
+from gmm_core.fitting.rows import Rows
+from gmm_core.fitting.seeding import cold_start, kmeans_plus_plus, lloyd, nearest
 from gmm_core.gaussian import kind_of
-from gmm_core.rows import Rows
-from gmm_core.seeding import cold_start, kmeans_plus_plus, lloyd, nearest
 
 
 def make(X: np.ndarray, k: int, weight: np.ndarray | None = None) -> Rows:

@@ -16,8 +16,8 @@ from gmm_core.em import FitStatus
 from gmm_core.errors import FitFailed, InvalidInput
 from gmm_core.gaussian import log_normalise
 from gmm_core.mixture import Mixture
-from gmm_core.variational import BayesianResult, fit_bayesian
-from gmm_core.weight_priors import WEIGHT_PRIORS
+from gmm_core.variational.fit import BayesianResult, fit_bayesian
+from gmm_core.variational.weight_priors import WEIGHT_PRIORS
 
 PRIORS = tuple(WEIGHT_PRIORS)
 priors = st.sampled_from(PRIORS)

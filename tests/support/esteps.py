@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from mixtures import random_mixture
 
-from gmm_core.estep import NO_BACKGROUND, Joint, Parameters, Statistics
+from gmm_core.fitting.estep import NO_BACKGROUND, Joint, Parameters, Statistics
+from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceType, kind_of
-from gmm_core.rows import Rows
 
 WEIGHTS = ("none", "random", "with zeros", "huge spread")
 # Relative to what conditioning allows; and the largest share that the moments may leave out.

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.errors import FitFailed, InvalidInput
+from gmm_core.fitting.patterns import observed_moments
 from gmm_core.moments import Moments
-from gmm_core.patterns import observed_moments
 
 __all__ = ["added_variance", "check_distinct", "distinct", "standardisation"]
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
-from gmm_core.estep import NO_BACKGROUND, Parameters, Statistics
-from gmm_core.rows import Rows
+from gmm_core.fitting.estep import NO_BACKGROUND, Parameters, Statistics
+from gmm_core.fitting.rows import Rows
 
 __all__ = ["NOTHING_BEHIND", "Background", "background_of", "start_share"]
 

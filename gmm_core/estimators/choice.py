@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from gmm_core.arrays import Array, as_weights
 from gmm_core.em import FitResult
-from gmm_core.estimator_base import MixtureEstimator
+from gmm_core.estimators.base import MixtureEstimator
 from gmm_core.selection import choose
 
 __all__ = ["ChoosingEstimator"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.cholesky import positive
-from gmm_core.covariance import CovarianceKind
+from gmm_core.covariances.cholesky import positive
+from gmm_core.covariances.kind import CovarianceKind
 from gmm_core.gaussian import kind_of
 from gmm_core.mixture import Mixture
 

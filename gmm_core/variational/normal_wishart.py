@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, gammaln
 
 from gmm_core.arrays import Array, as_rows
-from gmm_core.cholesky import whitener_diagonal
-from gmm_core.estep import Joint, Statistics, log_joint
+from gmm_core.covariances.cholesky import whitener_diagonal
+from gmm_core.fitting.estep import Joint, Statistics, log_joint
 from gmm_core.gaussian import CovarianceKind
 from gmm_core.mixture import Mixture
-from gmm_core.weight_priors import WeightPrior
+from gmm_core.variational.weight_priors import WeightPrior
 
 __all__ = ["Posterior", "Prior", "entropy", "expected_joint"]
 

@@ -14,11 +14,11 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 
 from gmm_core.arrays import Array, frozen_array
 from gmm_core.errors import FitFailed, InvalidInput
-from gmm_core.estep import Statistics
+from gmm_core.estimators.precisions import covariances_of
+from gmm_core.fitting.estep import Statistics
+from gmm_core.fitting.rows import CHUNK
 from gmm_core.gaussian import CovarianceKind
 from gmm_core.mixture import Mixture
-from gmm_core.precisions import covariances_of
-from gmm_core.rows import CHUNK
 
 __all__ = ["MANY", "Given", "responsibilities", "start_of", "statistics_of"]
 

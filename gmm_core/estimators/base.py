@@ -15,15 +15,15 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmm_core.arrays import Array, as_rows, as_weights, frozen_array
-from gmm_core.cholesky import whitener_diagonal
+from gmm_core.covariances.cholesky import whitener_diagonal
 from gmm_core.errors import InvalidInput
-from gmm_core.estep import Joint
+from gmm_core.estimators.precisions import covariances_of, factors_of, precisions_of, whiteners_of
 from gmm_core.evaluation import in_chunks
+from gmm_core.fitting.estep import Joint
+from gmm_core.fitting.missing import observed_log_joint as log_joint
 from gmm_core.frames import column_names
 from gmm_core.gaussian import CovarianceKind, kind_of, log_normalise
-from gmm_core.missing import observed_log_joint as log_joint
 from gmm_core.mixture import Mixture
-from gmm_core.precisions import covariances_of, factors_of, precisions_of, whiteners_of
 from gmm_core.settings import check_settings
 
 __all__ = ["MixtureEstimator"]

@@ -2,7 +2,7 @@
 
 A *kernel* turns rows into statistics; statistics of parts of the rows add up. `numpy_kernel` is the
 plain reference: log space, centred scatter, one chunk at a time. The compiled kernel of
-`gmm_core.compiled` has the same signature and must agree with it to rounding.
+`gmm_core.fitting.compiled` has the same signature and must agree with it to rounding.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
-from gmm_core.cholesky import whitener_diagonal
+from gmm_core.covariances.cholesky import whitener_diagonal
+from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind, log_normalise
 from gmm_core.moments import combine
-from gmm_core.rows import Rows
 
 __all__ = [
     "NO_BACKGROUND",

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gmm_core.arrays import frozen_array
-from gmm_core.ascent import Problem, Shares, State, after, best_ascent, shared_out
 from gmm_core.em import FitStatus, KernelName, kernel_of
 from gmm_core.errors import InvalidInput
+from gmm_core.fitting.reach import in_order
+from gmm_core.fitting.rows import Rows
+from gmm_core.fitting.seeding import warm_start
 from gmm_core.gaussian import CovarianceType, kind_of
 from gmm_core.mixture import Mixture
-from gmm_core.normal_wishart import Posterior, Prior
-from gmm_core.priors import PriorSettings
-from gmm_core.reach import in_order
-from gmm_core.rows import Rows
-from gmm_core.seeding import warm_start
-from gmm_core.weight_priors import WeightPriorType
+from gmm_core.variational.ascent import Problem, Shares, State, after, best_ascent, shared_out
+from gmm_core.variational.normal_wishart import Posterior, Prior
+from gmm_core.variational.priors import PriorSettings
+from gmm_core.variational.weight_priors import WeightPriorType
 
 __all__ = ["BayesianResult", "fit_bayesian"]
 

@@ -14,11 +14,11 @@ import numpy as np
 from gmm_core.arrays import Array
 from gmm_core.em import FitStatus
 from gmm_core.errors import BlockmixError, FitFailed
-from gmm_core.estep import Joint, Kernel, Statistics
+from gmm_core.fitting.estep import Joint, Kernel, Statistics
+from gmm_core.fitting.rows import Rows
+from gmm_core.fitting.seeding import cold_start
 from gmm_core.gaussian import CovarianceKind
-from gmm_core.normal_wishart import Posterior, Prior, entropy
-from gmm_core.rows import Rows
-from gmm_core.seeding import cold_start
+from gmm_core.variational.normal_wishart import Posterior, Prior, entropy
 
 __all__ = ["Problem", "Shares", "State", "after", "ascend", "best_ascent", "shared_out"]
 

@@ -13,13 +13,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from gmm_core.arrays import Array, Missing
-from gmm_core.covariance import CovarianceType
+from gmm_core.covariances.kind import CovarianceType
 from gmm_core.criteria import Criterion, free_parameters
 from gmm_core.em import FitResult, FitStatus, fit
 from gmm_core.errors import FitFailed, InvalidInput
-from gmm_core.estimator_choice import ChoosingEstimator
-from gmm_core.estimator_starts import MANY, Given, start_of
-from gmm_core.estimator_trial import Trial
+from gmm_core.estimators.choice import ChoosingEstimator
+from gmm_core.estimators.starts import MANY, Given, start_of
+from gmm_core.estimators.trial import Trial
 from gmm_core.mixture import Mixture
 
 __all__ = ["GaussianMixture"]

@@ -13,16 +13,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from gmm_core.arrays import Array
-from gmm_core.ascent import Shares
-from gmm_core.covariance import CovarianceType
+from gmm_core.covariances.kind import CovarianceType
 from gmm_core.errors import BlockmixError, FitFailed
-from gmm_core.estep import Joint
-from gmm_core.estimator_base import MixtureEstimator
-from gmm_core.estimator_starts import MANY, responsibilities
-from gmm_core.estimator_trial import Trial
-from gmm_core.normal_wishart import expected_joint
-from gmm_core.variational import BayesianResult, fit_bayesian
-from gmm_core.weight_priors import WeightPriorType, weight_prior
+from gmm_core.estimators.base import MixtureEstimator
+from gmm_core.estimators.starts import MANY, responsibilities
+from gmm_core.estimators.trial import Trial
+from gmm_core.fitting.estep import Joint
+from gmm_core.variational.ascent import Shares
+from gmm_core.variational.fit import BayesianResult, fit_bayesian
+from gmm_core.variational.normal_wishart import expected_joint
+from gmm_core.variational.weight_priors import WeightPriorType, weight_prior
 
 __all__ = ["BayesianGaussianMixture"]
 

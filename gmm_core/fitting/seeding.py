@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
-from gmm_core.estep import Parameters, group_statistics
+from gmm_core.fitting.estep import Parameters, group_statistics
+from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind
 from gmm_core.mixture import Mixture
-from gmm_core.rows import Rows
 
 __all__ = ["cold_start", "kmeans_plus_plus", "lloyd", "nearest", "warm_start"]
 

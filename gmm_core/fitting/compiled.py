@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
-from gmm_core.cholesky import whitener_diagonal
-from gmm_core.estep import NO_BACKGROUND, Joint, Statistics, numpy_kernel
+from gmm_core.covariances.cholesky import whitener_diagonal
 from gmm_core.extras import optional
+from gmm_core.fitting.estep import NO_BACKGROUND, Joint, Statistics, numpy_kernel
+from gmm_core.fitting.reach import within_reach
+from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind
-from gmm_core.reach import within_reach
-from gmm_core.rows import Rows
 
 __all__ = ["compiled_kernel"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
-from gmm_core.cholesky import inverse_cholesky, positive
-from gmm_core.covariance import CovarianceKind, CovarianceType
+from gmm_core.covariances.cholesky import inverse_cholesky, positive
+from gmm_core.covariances.kind import CovarianceKind, CovarianceType
 from gmm_core.errors import InvalidInput
 
 __all__ = ["Diag", "Full", "Spherical", "Tied"]

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gmm_core.estep import Joint
-from gmm_core.rows import RANGE, Rows
+from gmm_core.fitting.estep import Joint
+from gmm_core.fitting.rows import RANGE, Rows
 
 __all__ = ["in_order", "within_reach"]
 

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array, Missing, as_rows, as_weights
 from gmm_core.errors import InvalidInput
-from gmm_core.patterns import Pattern, patterns_of
-from gmm_core.standardising import added_variance, check_distinct, distinct, standardisation
+from gmm_core.fitting.patterns import Pattern, patterns_of
+from gmm_core.fitting.standardising import added_variance, check_distinct, distinct, standardisation
 
 __all__ = ["Rows"]
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
-from gmm_core.cholesky import whitener_diagonal
-from gmm_core.estep import NO_BACKGROUND, Joint, Kernel, Statistics, log_joint
+from gmm_core.covariances.cholesky import whitener_diagonal
+from gmm_core.fitting.estep import NO_BACKGROUND, Joint, Kernel, Statistics, log_joint
+from gmm_core.fitting.patterns import Pattern, patterns_of
+from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind, log_normalise
-from gmm_core.patterns import Pattern, patterns_of
-from gmm_core.rows import Rows
 
 __all__ = ["marginalising", "observed_log_joint"]
 

@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike
 
 from gmm_core.arrays import Array, frozen_array
 from gmm_core.errors import InvalidInput
-from gmm_core.estep import Statistics
+from gmm_core.fitting.estep import Statistics
+from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind
-from gmm_core.normal_wishart import Prior
-from gmm_core.rows import Rows
-from gmm_core.weight_priors import WeightPriorType, weight_prior
+from gmm_core.variational.normal_wishart import Prior
+from gmm_core.variational.weight_priors import WeightPriorType, weight_prior
 
 __all__ = ["PriorSettings"]
 

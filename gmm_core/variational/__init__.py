@@ -1,0 +1,3 @@
+"""Variational Bayes: priors, posteriors, and the loop between them."""
+
+__all__: list[str] = []
