@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from gmm_core.estimators.gaussian_mixture import GaussianMixture
     from gmm_core.features import Feature, to_matrix
     from gmm_core.invariants import block_laws, violations, window_laws
+    from gmm_core.memory import memory_model
     from gmm_core.mixture import Mixture
     from gmm_core.model import DensityModel
     from gmm_core.moments import Moments
     from gmm_core.scoring import TailCurve
     from gmm_core.summary import BlockSummary, FitReport
-    from gmm_core.window import memory_model, select_blocks, window_mixture
+    from gmm_core.window import select_blocks, window_mixture
 
 __version__ = "0.1.0"
 
@@ -73,7 +74,8 @@ _HOME = {
     "moments": ("Moments",),
     "scoring": ("TailCurve",),
     "summary": ("BlockSummary", "FitReport"),
-    "window": ("memory_model", "select_blocks", "window_mixture"),
+    "memory": ("memory_model",),
+    "window": ("select_blocks", "window_mixture"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -13,9 +13,9 @@ from gmm_core.errors import FitFailed, InvalidInput
 from gmm_core.features import Feature
 from gmm_core.gaussian import CovarianceType
 from gmm_core.moments import Moments
+from gmm_core.pooling import common_type, pool_mixtures
 from gmm_core.reduction import reduce
 from gmm_core.summary import BlockSummary, FitReport, common_features, rows_share
-from gmm_core.window import common_type, pool_mixtures
 
 __all__ = ["fit_block", "join_shards"]
 

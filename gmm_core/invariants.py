@@ -14,8 +14,8 @@ from gmm_core.arrays import Array
 from gmm_core.gaussian import CovarianceType
 from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
+from gmm_core.pooling import pooled_regularisation
 from gmm_core.summary import BlockSummary
-from gmm_core.window import pooled_regularisation
 
 __all__ = ["Law", "block_laws", "violations", "window_laws"]
 

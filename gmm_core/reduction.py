@@ -16,12 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_core.arrays import Array
+from gmm_core.covariances.cholesky import whitener_diagonal
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import CovarianceKind
 from gmm_core.mixture import Mixture
 from gmm_core.moments import combine
 
-__all__ = ["CRITERIA", "Criterion", "Pool", "hotelling", "merge_pair", "reduce"]
+__all__ = ["CRITERIA", "Criterion", "Pool", "hotelling", "merge_pair", "reduce", "runnalls"]
 
 
 @dataclass
@@ -90,7 +91,30 @@ def hotelling(pool: Pool, i: int) -> Array:
     return distance
 
 
-CRITERIA: dict[str, Criterion] = {"hotelling": hotelling}
+def runnalls(pool: Pool, i: int) -> Array:
+    """Upper bound of what a merge loses in Kullback-Leibler divergence (Runnalls 2007, section IV).
+
+    B(i, j) = ((a_i + a_j) log |S_ij| - a_i log |S_i| - a_j log |S_j|) / 2, with S_ij the covariance
+    of the pair merged.
+    """
+    own = (pool.weights[i], pool.means[i], pool.weights[i] * pool.covariances[i])
+    shape = (-1,) + (1,) * (pool.covariances.ndim - 1)
+    weight, _, scatter = combine(
+        *own, pool.weights, pool.means, pool.weights.reshape(shape) * pool.covariances
+    )
+    union = pool.kind.whiteners(scatter / weight.reshape(shape), *pool.means.shape)
+    alone = pool.weights * _log_widths(pool.whiteners)
+    bound: Array = weight * _log_widths(union) - alone[i] - alone
+    return np.maximum(bound, 0.0)
+
+
+def _log_widths(whiteners: Array) -> Array:
+    """(K,) half the log-determinants of the covariances."""
+    widths: Array = -np.log(whitener_diagonal(whiteners)).sum(axis=1)
+    return widths
+
+
+CRITERIA: dict[str, Criterion] = {"hotelling": hotelling, "runnalls": runnalls}
 
 
 def merge_pair(mixture: Mixture, i: int, j: int) -> Mixture:

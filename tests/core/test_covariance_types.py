@@ -16,11 +16,13 @@ from gmm_core.block import join_shards
 from gmm_core.codec import from_dict, to_dict
 from gmm_core.features import Feature
 from gmm_core.invariants import block_laws, violations, window_laws
+from gmm_core.memory import memory_model
 from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
+from gmm_core.pooling import pool
 from gmm_core.reduction import merge_pair, reduce
 from gmm_core.summary import BlockSummary, FitReport
-from gmm_core.window import memory_model, pool, window_mixture
+from gmm_core.window import window_mixture
 
 BOUNDS = {"condition_number": 1e8, "maximum_weight": 1.0}
 pairs = list(itertools.product(KINDS, KINDS))

@@ -14,15 +14,10 @@ from gmm_core.block import fit_block
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
 from gmm_core.invariants import violations, window_laws
+from gmm_core.memory import memory_model
 from gmm_core.moments import Moments
-from gmm_core.window import (
-    block_set_hash,
-    memory_model,
-    pool,
-    pooled_regularisation,
-    select_blocks,
-    window_mixture,
-)
+from gmm_core.pooling import pool, pooled_regularisation
+from gmm_core.window import block_set_hash, select_blocks, window_mixture
 
 KEYS = [f"2024-05-{day:02d}" for day in range(1, 9)]
 SUMMARIES = {
