@@ -37,9 +37,13 @@ _FURTHEST = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e2}
 # Whitened rows are differences too. Where the two sides are longer than this, rounding shows.
 _LONGEST = {np.dtype(np.float64): 1e10, np.dtype(np.float32): 1e5}
 _IDLE = 1e-9  # rows: whatever the moments of a component that holds less, no fit uses them
-_NONE = 1e-30  # of each row's weight: what no background explains, for exp is never 0 there
-# The log joint of no background: below all that a row can have.
+# The log joint of no background, and how low log-likelihoods are only where a row has nothing above it.
 _NOTHING = {np.dtype(np.float64): -1e300, np.dtype(np.float32): -3e38}
+_LOST = {np.dtype(np.float64): -1e290, np.dtype(np.float32): -1e36}
+# Squared deviations of a component's mean from that of all rows: up to them its moments may be summed
+# about the latter.
+_CENTRAL = {np.dtype(np.float64): 1e4, np.dtype(np.float32): 16.0}
+_BIT = float(np.log(2))  # nats
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -48,8 +52,8 @@ def compiled_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistic
     full = joint.whiteners.ndim == 3 and rows.n_features > 1
     if not _can_subtract(rows, joint):
         return numpy_kernel(rows, joint, kind)
-    moments, ends = _sums(rows, joint, full)
-    origin = joint.means.astype(rows.values.dtype).astype(np.float64)
+    origin = _origins(joint, rows.values.dtype)
+    moments, ends = _sums(rows, joint, full, origin)
     weight, first, second = (_of_full if full else _of_diag)(moments, *origin.shape)
     moved = first / np.maximum(weight, _TINY)[:, None]
     if second.ndim == 3:
@@ -57,11 +61,8 @@ def compiled_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistic
         spread = np.diagonal(scatter, axis1=1, axis2=2)
     else:
         spread = scatter = second - weight[:, None] * np.square(moved)
-    behind = float(ends[1])
-    if joint.background == NO_BACKGROUND:
-        if not behind < _NONE * len(rows):  # a row so far out that its log joint is no number
-            return numpy_kernel(rows, joint, kind)
-        behind = 0.0
+    if not ends[0] > _LOST[rows.values.dtype]:  # a row so far out that its log joint is no number
+        return numpy_kernel(rows, joint, kind)
     # Rows all alike have no spread of their own, but the component that holds them has.
     spread = np.maximum(spread, weight[:, None] / np.square(whitener_diagonal(joint.whiteners)))
     near = weight[:, None] * np.square(moved) <= _FURTHEST[rows.values.dtype] * spread
@@ -69,7 +70,21 @@ def compiled_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistic
         return numpy_kernel(rows, joint, kind)
     if kind.scatter_shape(*origin.shape) != scatter.shape:  # one feature: a matrix of one number
         scatter = scatter[:, :, None]
-    return Statistics(float(ends[0]), weight, origin + moved, scatter, behind)
+    return Statistics(_BIT * float(ends[0]), weight, origin + moved, scatter, float(ends[1]))
+
+
+def _origins(joint: Joint, dtype: np.dtype[Any]) -> Array:
+    """(k, d) about what the moments are summed: 0 for all where that costs no digits, or the means."""
+    if (np.square(_whitened_means(joint)).sum(axis=1) <= _CENTRAL[dtype]).all():
+        return np.zeros_like(joint.means)
+    return joint.means.astype(dtype).astype(np.float64)
+
+
+def _whitened_means(joint: Joint) -> Array:
+    if joint.whiteners.ndim == 2:
+        return joint.whiteners * joint.means
+    white: Array = np.matmul(joint.whiteners, joint.means[:, :, None])[:, :, 0]
+    return white
 
 
 def _can_subtract(rows: Rows, joint: Joint) -> bool:
@@ -81,15 +96,16 @@ def _can_subtract(rows: Rows, joint: Joint) -> bool:
     return bool((length <= longest).all() and (sides <= np.square(longest)).all())
 
 
-def _sums(rows: Rows, joint: Joint, full: bool) -> tuple[Array, Array]:
+def _sums(rows: Rows, joint: Joint, full: bool, origin: Array) -> tuple[Array, Array]:
     """The raw sums over all rows, as the span kernels lay them out."""
     spans = _kernels("spans")
     kernel = spans.full_span if full else spans.diag_span
-    scaling, model = (_full_arguments if full else _diag_arguments)(rows, joint)
+    scaling, model = (_full_arguments if full else _diag_arguments)(rows, joint, origin)
     k, d = joint.means.shape
     size = d + 1 + (d + 1) % 2
     limit = rows.values.dtype.type(_LIMIT[rows.values.dtype])
-    length = k * size * size if full else k * (1 + 2 * d)
+    common = not origin.any()
+    length = k * size * size if full else k * (1 + 2 * (d + d % 2))
     borders = _borders(len(rows), length)
     moments, ends = np.zeros((len(borders), k, length // k)), np.zeros((len(borders), 2))
     reach = within_reach(rows, joint, borders)
@@ -99,7 +115,7 @@ def _sums(rows: Rows, joint: Joint, full: bool) -> tuple[Array, Array]:
         some = (scaling, _of_some(model, near))
         sums = np.zeros((np.count_nonzero(near), length // k))
         for part in _parts(borders[index], rows.values[:1].nbytes):
-            kernel(*_given(rows, part), *some, limit, sums.reshape(-1), ends[index])
+            kernel(*_given(rows, part), *some, limit, common, sums.reshape(-1), ends[index])
         moments[index, near] = sums
 
     _on_threads(work, len(borders))
@@ -166,34 +182,34 @@ def _kernels(module: str) -> Any:
     return optional(f"gmm_core.kernels.{module}", "Compiled kernels", "numba")
 
 
-def _common(rows: Rows, joint: Joint, width: int) -> tuple[Any, ...]:
+def _common(rows: Rows, joint: Joint, origin: Array, width: int) -> tuple[Any, ...]:
     kind, (k, d) = rows.values.dtype, joint.means.shape
     shift, inverse, ones = np.zeros(width, kind), np.zeros(width, kind), np.zeros(width, kind)
     shift[:d], inverse[:d], ones[d] = rows.shift, 1 / rows.scale, 1
-    means = np.zeros((k, width), kind)
-    means[:, :d] = joint.means
-    background = _NOTHING[kind] if joint.background == NO_BACKGROUND else joint.background
-    rest = (joint.offsets.astype(kind), means.reshape(-1), kind.type(background))
+    origins = np.zeros((k, width), kind)
+    origins[:, :d] = origin
+    background = _NOTHING[kind] if joint.background == NO_BACKGROUND else joint.background / _BIT
+    rest = ((joint.offsets / _BIT).astype(kind), origins.reshape(-1), kind.type(background))
     return (shift, inverse, ones), rest
 
 
-def _full_arguments(rows: Rows, joint: Joint) -> tuple[Any, ...]:
+def _full_arguments(rows: Rows, joint: Joint, origin: Array) -> tuple[Any, ...]:
     tiles = _kernels("tiles")
     kind, (k, d) = rows.values.dtype, joint.means.shape
     even = d + d % 2
     whiteners, bias = np.zeros((k, even, even), kind), np.zeros((k, even), kind)
     whiteners[:, :d, :d] = joint.whiteners
-    bias[:, :d] = -np.einsum("kij,kj->ki", joint.whiteners, joint.means)
-    scaling, rest = _common(rows, joint, tiles.padded(d + 1, kind))
+    bias[:, :d] = -_whitened_means(joint)
+    scaling, rest = _common(rows, joint, origin, tiles.padded(d + 1, kind))
     return scaling, (whiteners.reshape(-1), bias.reshape(-1), *rest)
 
 
-def _diag_arguments(rows: Rows, joint: Joint) -> tuple[Any, ...]:
+def _diag_arguments(rows: Rows, joint: Joint, origin: Array) -> tuple[Any, ...]:
     tiles = _kernels("tiles")
     kind, (k, d) = rows.values.dtype, joint.means.shape
     whiteners = joint.whiteners.reshape(k, d)
-    bias = (-whiteners * joint.means).astype(kind)
-    scaling, rest = _common(rows, joint, tiles.padded(d + 1, kind))
+    bias = -_whitened_means(joint).astype(kind)
+    scaling, rest = _common(rows, joint, origin, tiles.padded(d + 1, kind))
     return scaling, (whiteners.astype(kind).reshape(-1), bias.reshape(-1), *rest)
 
 
@@ -206,5 +222,5 @@ def _of_full(moments: Array, k: int, d: int) -> tuple[Array, Array, Array]:
 
 
 def _of_diag(moments: Array, k: int, d: int) -> tuple[Array, Array, Array]:
-    sums = moments.reshape(k, 1 + 2 * d)
-    return sums[:, 0], sums[:, 1::2], sums[:, 2::2]
+    sums = moments.reshape(k, 1 + 2 * (d + d % 2))
+    return sums[:, 0], sums[:, 1 : 2 * d : 2], sums[:, 2 : 2 * d + 1 : 2]

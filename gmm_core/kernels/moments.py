@@ -32,7 +32,15 @@ from gmm_core.kernels.vectors import (
     total,
 )
 
-__all__ = ["diag_moments", "flush", "gather", "scatter", "select"]
+__all__ = [
+    "diag_moments",
+    "diag_moments_of_all",
+    "flush",
+    "gather",
+    "scatter",
+    "select",
+    "weigh_all",
+]
 
 
 def _bit_places() -> np.ndarray[Any, Any]:
@@ -98,15 +106,18 @@ def gather(source, base, d, scaling, share, first, factor, chosen, means, at, T,
 
 
 @compiled
-def scatter(y, z, count, size, T, sums, at):
-    """Lower triangle of the sum of z y' over `count` rows; two rows of it by four columns at once."""
+def scatter(y, from_, z, count, size, T, sums, at):
+    """Lower triangle of the sum of z y' over `count` rows; two rows of it by four columns at once.
+
+    y starts at `y[from_]`.
+    """
     L = VECTOR_BYTES // y.itemsize
     for i in range(0, size, 2):
         for j in range(0, i + 2, 4):
             p = at + (i * size + j) * L
             q = p + size * L
             a0, a1, b0, b1 = load(sums, p), load(sums, p + L), load(sums, q), load(sums, q + L)
-            zi, yj = i * T, j * T
+            zi, yj = i * T, from_ + j * T
             if j == i:
                 t = 0
                 while t < count:
@@ -136,19 +147,26 @@ def scatter(y, z, count, size, T, sums, at):
 
 
 @compiled
-def diag_moments(x, share, factor, means, k, d, width, T, sums):
-    """Diagonal moments: per component the weight, then per feature first and second moments."""
+def weigh_all(x, from_, share, at, factor, into, size, T, z):
+    """All T rows of a turned tile at `x[from_]`, each times its share, as `scatter` takes them."""
     L = VECTOR_BYTES // x.itemsize
+    for t in range(0, T, L):
+        by = mul(load(share, at + t), load(factor, into + t))
+        to = t
+        while to < size * T:
+            store(z, to, mul(load(x, from_ + to), by))
+            to = step_to(to + T)
+
+
+@compiled
+def diag_moments(x, share, factor, means, k, d, width, T, sums):
+    """Diagonal moments: per component the weight, then per feature first and second moments, of the
+    rows' differences from the component's mean."""
+    L = VECTOR_BYTES // x.itemsize
+    even = d + (d & 1)
     for c in range(k):
-        base = c * (1 + 2 * d) * L
-        n0, n1 = load(sums, base), splat(x.dtype.type(0))
-        for t in range(0, T, 2 * L):
-            r0 = mul(load(share, c * T + t), load(factor, t))
-            r1 = mul(load(share, c * T + t + L), load(factor, t + L))
-            store(share, c * T + t, r0)
-            store(share, c * T + t + L, r1)
-            n0, n1 = add(n0, r0), add(n1, r1)
-        store(sums, base, add(n0, n1))
+        base = c * (1 + 2 * even) * L
+        _apportion(share, c * T, factor, T, sums, base)
         for i in range(d):
             p = base + (1 + 2 * i) * L
             s0, q0 = load(sums, p), load(sums, p + L)
@@ -168,6 +186,73 @@ def diag_moments(x, share, factor, means, k, d, width, T, sums):
                 at = step_to(at + 4 * L)
             store(sums, p, add(add(s0, s1), add(s2, s3)))
             store(sums, p + L, add(add(q0, q1), add(q2, q3)))
+
+
+@compiled
+def diag_moments_of_all(x, squares, share, factor, k, d, T, sums):
+    """As `diag_moments`, of the rows themselves: the squares are then taken once for all components.
+
+    Two components by two features at a time; `share`, `sums` have room for an even number of each.
+    """
+    L = VECTOR_BYTES // x.itemsize
+    even = d + (d & 1)
+    size = (1 + 2 * even) * L
+    for at in range(0, d * T, L):
+        value = load(x, at)
+        store(squares, at, mul(value, value))
+    for c in range(k):
+        _apportion(share, c * T, factor, T, sums, c * size)
+    for c in range(0, k, 2):
+        for i in range(0, even, 2):
+            p = c * size + (1 + 2 * i) * L
+            q = p + size
+            a0, a1, a2, a3 = _four(sums, p)
+            b0, b1, b2, b3 = _four(sums, q)
+            by, at = c * T, i * T
+            end = at + T
+            while at < end:
+                u, v = load(share, by), load(share, by + T)
+                x0, s0, x1, s1 = (
+                    load(x, at),
+                    load(squares, at),
+                    load(x, at + T),
+                    load(squares, at + T),
+                )
+                a0, a1, a2, a3 = fma(u, x0, a0), fma(u, s0, a1), fma(u, x1, a2), fma(u, s1, a3)
+                b0, b1, b2, b3 = fma(v, x0, b0), fma(v, s0, b1), fma(v, x1, b2), fma(v, s1, b3)
+                by += L
+                at = step_to(at + L)
+            _put(sums, p, a0, a1, a2, a3)
+            _put(sums, q, b0, b1, b2, b3)
+
+
+@compiled
+def _four(sums, at):
+    L = VECTOR_BYTES // sums.itemsize
+    return load(sums, at), load(sums, at + L), load(sums, at + 2 * L), load(sums, at + 3 * L)
+
+
+@compiled
+def _put(sums, at, a, b, c, d):
+    L = VECTOR_BYTES // sums.itemsize
+    store(sums, at, a)
+    store(sums, at + L, b)
+    store(sums, at + 2 * L, c)
+    store(sums, at + 3 * L, d)
+
+
+@compiled
+def _apportion(share, at, factor, T, sums, to):
+    """Make shares of one component those of each row's weight; their sum is added to `sums[to]`."""
+    L = VECTOR_BYTES // share.itemsize
+    n0, n1 = load(sums, to), splat(share.dtype.type(0))
+    for t in range(0, T, 2 * L):
+        r0 = mul(load(share, at + t), load(factor, t))
+        r1 = mul(load(share, at + t + L), load(factor, t + L))
+        store(share, at + t, r0)
+        store(share, at + t + L, r1)
+        n0, n1 = add(n0, r0), add(n1, r1)
+    store(sums, to, add(n0, n1))
 
 
 @compiled

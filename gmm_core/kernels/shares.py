@@ -1,8 +1,10 @@
-"""E-step of a tile: log of weight times density, then each component's share of each row."""
+"""E-step of a tile: log of weight times density, in bits, then each component's share of each row."""
 
 from __future__ import annotations
 
-from gmm_core.kernels.elementary import exp, log
+import math
+
+from gmm_core.kernels.elementary import exp2, log2
 from gmm_core.kernels.emit import VECTOR_BYTES
 from gmm_core.kernels.options import compiled
 from gmm_core.kernels.vectors import (
@@ -11,6 +13,7 @@ from gmm_core.kernels.vectors import (
     fma,
     load,
     maximum,
+    mul,
     splat,
     spread,
     step_to,
@@ -20,14 +23,17 @@ from gmm_core.kernels.vectors import (
 
 __all__ = ["joint_diag", "joint_full", "share_out"]
 
+_MINUS_HALF = -0.5 / math.log(2)  # joints are in bits
+_NO_GROUND = -1e37  # a background's log-density is above it, the number that stands for none below
+
 
 @compiled
-def joint_full(x, whiteners, bias, offsets, k, d, T, joint, into, stride):
-    """Log joints of a turned tile: the precision-Cholesky product, two features of it by four vectors
-    of rows at a time, so that each number loaded is used often."""
+def joint_full(x, from_, whiteners, bias, offsets, k, d, T, joint, into, stride):
+    """Log joints of a turned tile at `x[from_]`: the precision-Cholesky product, two features of it by
+    four vectors of rows at a time, so that each number loaded is used often."""
     L = VECTOR_BYTES // x.itemsize
     even = d + (d & 1)
-    minus_half = splat(x.dtype.type(-0.5))
+    minus_half = splat(x.dtype.type(_MINUS_HALF))
     for c in range(k):
         for t in range(0, T, 4 * L):
             q0 = splat(x.dtype.type(0))
@@ -39,7 +45,7 @@ def joint_full(x, whiteners, bias, offsets, k, d, T, joint, into, stride):
                 row = (c * even + i) * even
                 j = 0
                 while j < i + 2:
-                    at = j * T + t
+                    at = from_ + j * T + t
                     u, v = spread(whiteners, row + j), spread(whiteners, row + even + j)
                     x0, x1 = load(x, at), load(x, at + L)
                     x2, x3 = load(x, at + 2 * L), load(x, at + 3 * L)
@@ -60,7 +66,7 @@ def joint_full(x, whiteners, bias, offsets, k, d, T, joint, into, stride):
 def joint_diag(x, whiteners, bias, offsets, k, d, T, joint, into, stride):
     """As `joint_full`, for reciprocal deviations."""
     L = VECTOR_BYTES // x.itemsize
-    minus_half = splat(x.dtype.type(-0.5))
+    minus_half = splat(x.dtype.type(_MINUS_HALF))
     for c in range(k):
         offset = spread(offsets, c)
         for t in range(0, T, 4 * L):
@@ -82,43 +88,76 @@ def joint_diag(x, whiteners, bias, offsets, k, d, T, joint, into, stride):
 
 
 @compiled
-def share_out(joint, first, stride, weight, background, k, T, tops, grounds, factor, sums):
-    """Turn log joints into exp(joint - largest), and `factor` into weight over their sum.
+def share_out(joint, first, stride, alike, weight, background, k, T, tops, grounds, factor, sums):
+    """Turn log joints into 2**(joint - largest), and `factor` into weight over their sum.
 
-    Adds to `sums`, lane by lane: log-likelihood, then the weight that the background explains.
+    Adds to `sums`, lane by lane: log-likelihood in bits, then the weight that the background
+    explains. `alike` says that all rows weigh 1.
     """
     L = VECTOR_BYTES // joint.itemsize
-    least = splat(joint.dtype.type(background))
+    least, zero = splat(joint.dtype.type(background)), splat(joint.dtype.type(0))
+    grounded = background > _NO_GROUND
     for t in range(0, T, 2 * L):
         top0, top1 = least, least
         at = first + t
         for _ in range(k):
             top0, top1 = maximum(load(joint, at), top0), maximum(load(joint, at + L), top1)
             at += stride
-        ground0, ground1 = exp(sub(least, top0)), exp(sub(least, top1))
-        share0, share1 = ground0, ground1
+        share0, share1 = zero, zero
+        if grounded:
+            share0, share1 = exp2(sub(least, top0)), exp2(sub(least, top1))
+            store(grounds, t, share0)
+            store(grounds, t + L, share1)
         at = first + t
         while at < k * stride:
-            part0, part1 = exp(sub(load(joint, at), top0)), exp(sub(load(joint, at + L), top1))
+            part0, part1 = exp2(sub(load(joint, at), top0)), exp2(sub(load(joint, at + L), top1))
             share0, share1 = add(share0, part0), add(share1, part1)
             store(joint, at, part0)
             store(joint, at + L, part1)
             at = step_to(at + stride)
         store(tops, t, top0)
         store(tops, t + L, top1)
-        store(grounds, t, ground0)
-        store(grounds, t + L, ground1)
         store(factor, first + t, share0)
         store(factor, first + t + L, share1)
-    # Apart from the loop above: a logarithm waits long for itself, unless others go beside it.
-    likelihood, behind = load(sums, 0), load(sums, L)
+    if alike:
+        _weigh_alike(tops, factor, first, T, sums)
+    else:
+        _weigh_each(tops, factor, first, weight, T, sums)
+    if grounded:
+        behind = load(sums, L)
+        for t in range(0, T, L):
+            behind = fma(load(factor, first + t), load(grounds, t), behind)
+        store(sums, L, behind)
+
+
+@compiled
+def _weigh_alike(tops, factor, first, T, sums):
+    """The logarithm of a product instead of four: each factor is from 1 to k + 1."""
+    L = VECTOR_BYTES // tops.itemsize
+    one, likelihood = splat(tops.dtype.type(1)), load(sums, 0)
+    for t in range(0, T, 4 * L):
+        at = first + t
+        s0, s1 = load(factor, at), load(factor, at + L)
+        s2, s3 = load(factor, at + 2 * L), load(factor, at + 3 * L)
+        store(factor, at, div(one, s0))
+        store(factor, at + L, div(one, s1))
+        store(factor, at + 2 * L, div(one, s2))
+        store(factor, at + 3 * L, div(one, s3))
+        top = add(
+            add(load(tops, t), load(tops, t + L)), add(load(tops, t + 2 * L), load(tops, t + 3 * L))
+        )
+        likelihood = add(likelihood, add(top, log2(mul(mul(s0, s1), mul(s2, s3)))))
+    store(sums, 0, likelihood)
+
+
+@compiled
+def _weigh_each(tops, factor, first, weight, T, sums):
+    L = VECTOR_BYTES // tops.itemsize
+    likelihood = load(sums, 0)
     t = 0
     while t < T:
         share, heavy = load(factor, first + t), load(weight, first + t)
-        by = div(heavy, share)
-        store(factor, first + t, by)
-        likelihood = fma(heavy, add(load(tops, t), log(share)), likelihood)
-        behind = fma(by, load(grounds, t), behind)
+        store(factor, first + t, div(heavy, share))
+        likelihood = fma(heavy, add(load(tops, t), log2(share)), likelihood)
         t = step_to(t + L)
     store(sums, 0, likelihood)
-    store(sums, L, behind)

@@ -38,26 +38,30 @@ def tile_rows(width, itemsize):
 
 
 @compiled
-def bring(source, at, d, scaling, T, turned):
-    """T rows from `source[at]` on, standardised and turned, followed by 1."""
+def bring(source, at, d, scaling, T, turned, into):
+    """T rows from `source[at]` on, standardised and turned, followed by 1, to `turned[into]` on."""
     L = VECTOR_BYTES // source.itemsize
     shift, inverse, ones = scaling
     for j in range(0, len(shift), L):
         less, times, plus = load(shift, j), load(inverse, j), load(ones, j)
         t, to = 0, at + j
         while t < T:
-            transpose(turned, j * T + t, T, source, to, d, less, times, plus)
+            transpose(turned, into + j * T + t, T, source, to, d, less, times, plus)
             to += L * d
             t = step_to(t + L)
 
 
 @compiled
 def weigh(given, first, count, size, weight):
-    """Weights of `size` rows of which only `count` exist; the others weigh nothing."""
+    """Weights of `size` rows of which only `count` exist; the others weigh nothing.
+
+    Returns whether all weigh 1.
+    """
     for t in range(count if len(given) else 0):
         weight[t] = given[first + t]
     for t in range(count, size):
         weight[t] = 0
+    return len(given) == 0 and count == size
 
 
 @compiled

@@ -24,7 +24,6 @@ __all__ = [
     "mul",
     "ones_in",
     "place_at",
-    "power_of_two",
     "put_four",
     "scale_of",
     "splat",
@@ -32,6 +31,7 @@ __all__ = [
     "step_to",
     "store",
     "sub",
+    "times_power_of_two",
     "total",
 ]
 
@@ -166,11 +166,6 @@ def _apply(builder: Any, constant: Any, instruction: str, bits: Any, value: int)
     return getattr(builder, instruction)(bits, constant(value))
 
 
-def _power_of_two(apply: Any, bits: Any, wide: bool) -> Any:
-    shifted = apply("shl", bits, 52 if wide else 23)
-    return apply("add", shifted, 0x3FF << 52 if wide else 0x7F << 23)
-
-
 def _exponent(apply: Any, bits: Any, wide: bool) -> Any:
     shifted = apply("lshr", bits, 52 if wide else 23)
     return apply("or_", shifted, 0x433 << 52 if wide else 0x96 << 23)
@@ -181,12 +176,27 @@ def _mantissa(apply: Any, bits: Any, wide: bool) -> Any:
     return apply("or_", kept, 0x3FF << 52 if wide else 0x7F << 23)
 
 
-power_of_two = _on_bits(_power_of_two)
-"""2**n for lanes of n + 1.5 * 2**52 (float32: 2**23), where n stands in the lowest bits."""
 exponent = _on_bits(_exponent)
 """Biased exponent of positive lanes, plus 2**52 (float32: 2**23)."""
 mantissa = _on_bits(_mantissa)
 """Lanes divided by the power of two that brings them to [1, 2)."""
+
+
+@intrinsic
+def times_power_of_two(typing: Any, vector: Any, power: Any) -> Any:
+    """`vector` times 2**n for lanes of n + 1.5 * 2**52 (float32: 2**23) in `power`.
+
+    n stands in the lowest bits there, and is added to the exponent: the outcome must be normal.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = vector.element.bitwidth == 64
+        kind = ir.VectorType(ir.IntType(64 if wide else 32), vector.count)
+        value, n = (builder.bitcast(arg, kind) for arg in args)
+        places = ir.Constant(kind, [52 if wide else 23] * vector.count)
+        return builder.bitcast(builder.add(value, builder.shl(n, places)), args[0].type)
+
+    return vector(vector, power), code
 
 
 @intrinsic

@@ -274,6 +274,24 @@ def test_far_outliers_have_a_density_and_the_right_shares(calls, dtype):
 
 @both_types
 @every_kind
+@pytest.mark.parametrize("deviations", [0.3, 3, 30, 150])
+@pytest.mark.parametrize(("n", "d"), [(2_000, 1), (2_000, 2), (1_203, 7), (1_203, 10)])
+def test_components_that_share_all_rows_or_none(calls, kind, dtype, deviations, n, d):
+    """However far apart: sums about one origin or each mean, of all rows or those that count."""
+    rng = np.random.default_rng(d)
+    group = rng.integers(3, size=n)
+    X = (rng.normal(size=(n, d)) + deviations * group[:, None]).astype(dtype)
+    how = kind_of(kind)
+    covariances = how.of_full(np.tile(np.eye(d), (3, 1, 1)), np.ones(3) / 3)
+    means = deviations * np.arange(3)[:, None] + 0.1 * rng.normal(size=(3, d))
+    joint = joint_of([0.2, 0.3, 0.5], means, covariances, kind)
+    got = compiled_kernel(plain_rows(X), joint, how)
+    assert not calls
+    assert_agree(got, numpy_kernel(plain_rows(X), joint, how), plain_rows(X), joint)
+
+
+@both_types
+@every_kind
 def test_a_mean_that_moved_far_is_left_to_the_reference(calls, kind, dtype):
     deviations = 1e5 if dtype == np.float64 else 100.0
     X = np.random.default_rng(1).normal(size=(400, 3)) / deviations
