@@ -133,7 +133,17 @@ class Rows:
         return replace(self, values=self.values[index], weight=weight)
 
     def at(self, index: Any) -> Array:
-        """The standardised rows at `index`; a missing value stands as 0, the feature's shift."""
+        """The standardised rows at `index`, perhaps read-only; a missing value stands as 0, the shift."""
+        return self._few[index] if len(self) <= CHUNK else self._standardised(index)
+
+    @cached_property
+    def _few(self) -> Array:
+        """All of them: seeding passes many times over rows that are few."""
+        rows = self._standardised(slice(None))
+        rows.flags.writeable = False
+        return rows
+
+    def _standardised(self, index: Any) -> Array:
         rows: Array = (self.values[index].astype(np.float64) - self.shift) / self.scale
         if self.incomplete:
             rows[np.isnan(rows)] = 0.0

@@ -108,8 +108,11 @@ def _left(distance: Array, rows: Rows, centres: Array) -> Array:
     """Sum of weight * squared distance were each of `centres` alone the next one."""
     left = np.zeros(len(centres))
     for part, chunk, weight in rows.chunks():
-        for index, centre in enumerate(centres):
-            left[index] += weight @ np.minimum(distance[part], _squared(chunk - centre))
+        # One matrix product: what its rounding does to distances next to 0 ranks no centre.
+        squared = _squared(chunk) + (
+            np.square(centres).sum(axis=1)[:, None] - 2 * centres @ chunk.T
+        )
+        left += np.minimum(distance[part], squared, out=squared) @ weight
     return left
 
 
