@@ -7,7 +7,9 @@ threads is numba's (`NUMBA_NUM_THREADS`, by default the processors this process 
 
 from __future__ import annotations
 
+import functools
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -167,11 +169,23 @@ def _on_threads(work: Callable[[int], None], count: int) -> None:
     if threads == 1:
         until_done()
         return
-    with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(until_done) for _ in range(threads - 1)]
+    others = [_others(threads - 1).submit(until_done) for _ in range(threads - 1)]
+    try:
         until_done()
-    for other in others:
-        other.result()
+    finally:
+        for other in others:
+            if not other.cancel():  # it has begun, perhaps for another fit's rows first
+                other.result()
+
+
+@functools.cache
+def _others(count: int) -> ThreadPoolExecutor:
+    """Threads that stay: to start some for each E-step would cost as much as a thousand rows."""
+    return ThreadPoolExecutor(count, thread_name_prefix="gmm_core")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of them
+    os.register_at_fork(after_in_child=_others.cache_clear)
 
 
 def _threads() -> int:

@@ -226,6 +226,26 @@ print(fit(random_rows(1, 40_000, 3), 3, kernel="compiled", max_iter=5).mixture.c
     assert len(hashes) == 1
 
 
+def test_a_forked_process_has_threads_of_its_own():
+    """What it inherits are the parent's threads by name alone: waiting for them would never end."""
+    program = """
+import os, numpy as np
+from gmm_core.fitting import compiled
+from gmm_core.em import fit
+compiled._threads = lambda: 3
+X = np.random.default_rng(1).normal(size=(20_000, 2))
+before = fit(X, 2, kernel="compiled", max_iter=2).log_likelihood
+child = os.fork()
+if not child:
+    os._exit(fit(X, 2, kernel="compiled", max_iter=2).log_likelihood != before)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "0"
+
+
 def test_what_fails_on_a_thread_is_told(monkeypatch):
     """Also when it is not the one that asked."""
     rows, joint = random_estep(5, "full", n=400, d=2, k=2)
