@@ -6,12 +6,13 @@ Not a DAG file itself (see `.airflowignore`). What happens inside a task is in `
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, get_args
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 
 from gmm_core.config import load_settings
 from gmm_core.errors import ComputationFailed, InvalidInput, InvalidStream, Refused
+from gmm_core.gaussian import CovarianceType
 from gmm_core.pipeline.stream_files import load_streams
 from gmm_core.pipeline.streams import MAX_K, MAX_WINDOW, Stream
 
@@ -72,9 +73,12 @@ OVERRIDES = {
     "covariance_type": Param(
         None,
         type=["string", "null"],
-        enum=["full", "diag", None],
+        enum=[*get_args(CovarianceType), None],
         title="Covariance type",
-        description="full: any ellipsoid; diag: axes along the features. Empty: the stream's own.",
+        description=(
+            "full: any ellipsoid; tied: one ellipsoid for all; diag: axes along the features; "
+            "spherical: balls. Empty: the stream's own."
+        ),
     ),
 }
 

@@ -110,12 +110,11 @@ def windows_of(stream: Stream, key: str) -> list[str]:
     A block that comes out of order, or is repaired after quarantine, belongs to windows that were
     merged without it. Their partitions are announced again, so that they are merged anew.
     """
+    from gmm_core.pipeline.windows import windows_with
     from gmm_core.pipeline.wiring import open_services
-    from gmm_core.window import select_blocks
 
     present = open_services().store.summary_keys(stream.name)
-    later = [other for other in present if other > key]
-    return [key, *(k for k in later if key in select_blocks(present, k, stream.window.blocks))]
+    return windows_with(key, present, stream.window.blocks)
 
 
 def requested_days(stream: Stream, first: str, last: str) -> list[str]:

@@ -14,7 +14,7 @@ window goes on without the block, or with the delivery it had before. Repair the
 
 **Up for retry** means that a service did not answer; nothing to do unless the last try fails as well.
 
-A block that arrives late is merged into every later window that holds it, not only its own.
+A block that arrives late, or again with other rows, is merged into every window that holds it, and no other.
 Give a run by hand no logical date: one after a finished stream's end ends green without a task.
 """
 

@@ -42,8 +42,8 @@ def known(left: plt.Axes, right: plt.Axes) -> None:
         ],
     )
     rows = mixture.sample(2_000, seed=1)
-    mixture.marginal([0]).plot(rows[:, :1], ax=left)
-    left.set_title("One feature: marginal([0]).plot(rows)")
+    mixture.marginal([0]).plot(rows[:, [0]], ax=left)
+    left.set_title("One feature: marginal([0]).plot(rows[:, [0]])")
     mixture.plot(rows, ax=right)
     right.set_title("Two features: plot(rows)")
 

@@ -57,7 +57,9 @@ class ExpectationsGate:
         from expectations.suites import rows_suite
 
         with spark_answers(f"the rows gate about block {key}"):
-            view = view_of(rows, list(stream.features), parse_key(key), self.in_process)
+            levels = {name: f.levels for name, f in stream.categorical_features.items()}
+            day = parse_key(key)
+            view = view_of(rows, list(stream.numeric_features), day, self.in_process, levels)
         return self._report("rows", key, view.frame, rows_suite(stream, key, view.found))
 
     def check_summary(self, stream: Stream, summary: BlockSummary) -> GateReport:

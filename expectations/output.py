@@ -18,6 +18,7 @@ import numpy as np
 
 from expectations.tally import Array, Tally
 from gmm_core.invariants import Law
+from gmm_core.mixed import numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.streams import Gates
 
@@ -49,7 +50,9 @@ def output_laws(
             float(len(unusable)),
             upper=0,
         ),
-        *_row_laws(gates, tally or Tally.empty(len(model.features)), measured=tally is not None),
+        *_row_laws(
+            gates, tally or Tally.empty(len(model.numeric_features)), measured=tally is not None
+        ),
         *_round_trip_laws(model, tally),
         *_plausible_laws(model, tally),
     ]
@@ -83,6 +86,7 @@ def _row_laws(gates: Gates, tally: Tally, measured: bool) -> list[Law]:
 
 
 def _round_trip_laws(model: DensityModel, tally: Tally | None) -> list[Law]:
+    names = [feature.name for feature in model.numeric_features]
     return [
         Law(
             f"{name}: restored",
@@ -90,17 +94,18 @@ def _round_trip_laws(model: DensityModel, tally: Tally | None) -> list[Law]:
             float(tally.error[index]) if tally and tally.moments.weight else np.nan,
             upper=ROUND_TRIP,
         )
-        for index, name in enumerate(model.feature_names)
+        for index, name in enumerate(names)
     ]
 
 
 def _plausible_laws(model: DensityModel, tally: Tally | None) -> list[Law]:
     n = tally.moments.weight if tally else 0.0
-    seen = _Seen.of(model, tally) if tally and n else _Seen.nothing(len(model.features))
+    seen = _Seen.of(model, tally) if tally and n else _Seen.nothing(len(model.numeric_features))
     error = np.sqrt(1 / max(n, 1.0) + BETWEEN_DAYS**2)
     spread_error = np.sqrt((_kurtosis(model) - 1) / 4 / max(n, 1.0) + BETWEEN_DAYS**2)
     laws = []
-    for index, name in enumerate(model.feature_names):
+    names = [feature.name for feature in model.numeric_features]
+    for index, name in enumerate(names):
         reach = np.exp(ERRORS * spread_error[index])
         laws += [
             Law(
@@ -141,10 +146,11 @@ class _Seen:
 
     @classmethod
     def of(cls, model: DensityModel, tally: Tally) -> _Seen:
-        deviation = np.sqrt(np.diagonal(model.mixture.covariance()))
+        mixture = numeric_part(model.mixture)
+        deviation = np.sqrt(np.diagonal(mixture.covariance()))
         drawn = model.mixture.log_prob(model.mixture.sample(_DRAWS, seed=0))
         return cls(
-            (tally.moments.mean - model.mixture.mean()) / deviation,
+            (tally.moments.mean - mixture.mean()) / deviation,
             np.sqrt(np.diagonal(tally.moments.covariance)) / deviation,
             float((tally.log_prob.mean[0] - drawn.mean()) / drawn.std()),
         )
@@ -156,7 +162,7 @@ class _Seen:
 
 def _kurtosis(model: DensityModel) -> Array:
     """(d,) fourth central moment of each feature over its squared variance, from the mixture."""
-    mixture = model.mixture
+    mixture = numeric_part(model.mixture)
     off = mixture.means - mixture.mean()
     within = mixture.standard_deviations() ** 2
     fourth = mixture.weights @ (3 * within**2 + 6 * within * off**2 + off**4)

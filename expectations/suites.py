@@ -14,7 +14,8 @@ import great_expectations.expectations as gxe
 
 from expectations.views import EVENT_TIME
 from gmm_core.invariants import Law
-from gmm_core.pipeline.streams import FeatureSettings, Stream
+from gmm_core.pipeline.feature_settings import CategoricalSettings, FeatureSettings
+from gmm_core.pipeline.streams import Stream
 
 __all__ = ["laws_suite", "rows_suite"]
 
@@ -60,8 +61,10 @@ def rows_suite(stream: Stream, key: str, found: dict[str, str]) -> gx.Expectatio
             ),
         ),
     ]
-    for name, feature in stream.features.items():
+    for name, feature in stream.numeric_features.items():
         expected += _feature(stream, name, feature, found[name])
+    for name, declared in stream.categorical_features.items():
+        expected += _categorical(stream, name, declared, found[name])
     return _suite(stream, "rows", expected)
 
 
@@ -132,6 +135,38 @@ def _feature(stream: Stream, name: str, feature: FeatureSettings, found: str) ->
                 f"{name}: varies",
                 "a standard deviation above 0",
                 f"{name} is not constant: no Gaussian could be fitted to it.",
+            ),
+        ),
+    ]
+
+
+def _categorical(stream: Stream, name: str, feature: CategoricalSettings, found: str) -> list[Any]:
+    """The view has 0 for a value that is one of the levels, 1 for another (`views`)."""
+    gates = stream.gates
+    return [
+        gxe.ExpectColumnToExist(
+            column=name,
+            **_said(
+                f"{name}: categorical",
+                "a column of text",
+                f"The rows have {name}, and it holds text.",
+                found=found,
+            ),
+        ),
+        gxe.ExpectColumnValuesToNotBeNull(
+            column=name,
+            mostly=gates.completeness,
+            **_said(f"{name}: present", _share(gates.completeness), f"Rows have their {name}."),
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column=name,
+            min_value=0.0,
+            max_value=0.0,
+            mostly=1 - feature.other,
+            **_said(
+                f"{name}: one of {len(feature.levels)} levels",
+                _share(1 - feature.other),
+                f"Values of {name} are among its declared levels, but for what may be others.",
             ),
         ),
     ]

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gmm_core.mixed import numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.moments import Moments
 from gmm_core.normalise import denormalise
@@ -89,8 +90,8 @@ class Tally:
 
 def judged_columns(model: DensityModel) -> list[str]:
     """Columns of transformed rows that the output gate looks at, all of them numbers."""
-    names = model.feature_names
-    return [*names, *(f"{name}_normalised" for name in names), "component", "log_prob", "score"]
+    names = [feature.name for feature in model.numeric_features]
+    return [*names, *model.normalised_names, "component", "log_prob", "score"]
 
 
 def tally_of(rows: pd.DataFrame, model: DensityModel, bound: float) -> Tally:
@@ -101,7 +102,7 @@ def tally_of(rows: pd.DataFrame, model: DensityModel, bound: float) -> Tally:
     rows : with `judged_columns(model)`.
     bound : largest absolute normalised value that counts as within.
     """
-    d = len(model.features)
+    d = len(model.numeric_features)
     table = rows[judged_columns(model)].to_numpy(np.float64, na_value=np.nan)
     whole = table[np.isfinite(table).all(axis=1)]
     source, values = whole[:, :d], whole[:, d : 2 * d]
@@ -124,13 +125,15 @@ def tally_of_spark(rows: Any, model: DensityModel, bound: float) -> Tally:
     """`tally_of` for a Spark frame of any size: one job, one short text per partition comes back."""
 
     def tallies(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        total = Tally.empty(len(model.features))
+        total = Tally.empty(len(model.numeric_features))
         for batch in batches:
             total = total + tally_of(batch, model, bound)
         yield pd.DataFrame({"tally": [total.to_json()]})
 
     parts = rows.select(*judged_columns(model)).mapInPandas(tallies, "tally string").collect()
-    return sum((Tally.from_json(part[0]) for part in parts), Tally.empty(len(model.features)))
+    return sum(
+        (Tally.from_json(part[0]) for part in parts), Tally.empty(len(model.numeric_features))
+    )
 
 
 def _restored(
@@ -138,10 +141,12 @@ def _restored(
 ) -> tuple[Array, Moments]:
     """Worst relative error (d,) of the round trip, and the moments of the rows in feature space."""
     if not len(source):
-        return np.zeros(len(model.features)), Moments.empty(len(model.features))
-    rows = denormalise(model.mixture, values, component)
+        return np.zeros(len(model.numeric_features)), Moments.empty(len(model.numeric_features))
+    rows = denormalise(numeric_part(model.mixture), values, component)
     with np.errstate(over="ignore", invalid="ignore"):
-        back = np.column_stack([f.inverse(rows[:, i]) for i, f in enumerate(model.features)])
+        back = np.column_stack(
+            [f.inverse(rows[:, i]) for i, f in enumerate(model.numeric_features)]
+        )
         off = np.abs(back - source) / np.maximum(np.abs(source), _widths(model))
     return np.nan_to_num(off, nan=np.inf, posinf=np.inf).max(axis=0), Moments.of(rows)
 
@@ -149,7 +154,7 @@ def _restored(
 def _widths(model: DensityModel) -> Array:
     """(d,) half the span of the narrowest component, in source units: relative errors of values near
     zero are taken against it, since a zero has no relative error."""
-    spans = dict.fromkeys(model.feature_names, np.inf)
+    spans = dict.fromkeys([feature.name for feature in model.numeric_features], np.inf)
     for row in model.component_table():
         spans[row["feature"]] = min(spans[row["feature"]], (row["high"] - row["low"]) / 2)
     return np.array(list(spans.values()))

@@ -11,7 +11,7 @@ where it is. Nothing here imports pyspark: a Spark frame brings its own methods.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from gmm_core.errors import ServiceUnavailable
+from gmm_core.features import Feature
 
 __all__ = ["EVENT_TIME", "MISSING", "View", "is_spark", "numbers_of", "spark_answers", "view_of"]
 
@@ -69,7 +70,13 @@ def spark_answers(question: str) -> Iterator[None]:
         ) from error
 
 
-def view_of(rows: Any, names: Sequence[str], day: dt.date | None, limit: int) -> View:
+def view_of(
+    rows: Any,
+    names: Sequence[str],
+    day: dt.date | None,
+    limit: int,
+    levels: Mapping[str, Sequence[str]] | None = None,
+) -> View:
     """The named columns, and `EVENT_TIME` when a day is given.
 
     Parameters
@@ -78,10 +85,15 @@ def view_of(rows: Any, names: Sequence[str], day: dt.date | None, limit: int) ->
     names : columns that should hold numbers.
     day : the block's day.
     limit : a Spark frame of at most so many rows comes back as pandas.
+    levels : columns that should hold text, and what may stand there: the view has 0 for a value that
+        is one of these, 1 for another.
     """
     if not is_spark(rows):
-        return _pandas_view(rows, names, day)
-    view = _spark_view(rows, names, day)
+        view = _pandas_view(rows, names, day)
+        for name, known in (levels or {}).items():
+            _add_levels(view, rows, name, known)
+        return view
+    view = _spark_view(rows, names, day, levels or {})
     few = view.frame.limit(limit + 1).toPandas()
     return view if len(few) > limit else View(few.astype(np.float64), view.found)
 
@@ -115,6 +127,17 @@ def _pandas_view(rows: pd.DataFrame, names: Sequence[str], day: dt.date | None) 
     return View(pd.DataFrame(kept, index=pd.RangeIndex(len(rows))), found)
 
 
+def _add_levels(view: View, rows: pd.DataFrame, name: str, known: Sequence[str]) -> None:
+    column = rows.get(name)
+    if not isinstance(column, pd.Series):
+        view.found[name] = MISSING if column is None else "several columns of that name"
+        return
+    view.found[name] = str(column.dtype)
+    codes = Feature(name, levels=tuple(known)).forward(column.to_numpy(dtype=object))
+    other = np.where(column.isna(), np.nan, codes == len(known))
+    view.frame[name] = other.astype(np.float64)
+
+
 def _hours(column: pd.Series, day: dt.date) -> pd.Series | None:
     if column.dtype == object:
         if not all(isinstance(value, dt.datetime) for value in column.dropna()):
@@ -129,7 +152,9 @@ def _hours(column: pd.Series, day: dt.date) -> pd.Series | None:
     return since.dt.total_seconds() / 3600
 
 
-def _spark_view(rows: Any, names: Sequence[str], day: dt.date | None) -> View:
+def _spark_view(
+    rows: Any, names: Sequence[str], day: dt.date | None, levels: Mapping[str, Sequence[str]]
+) -> View:
     types = {field.name: field.dataType.typeName() for field in rows.schema.fields}
     found = {name: types.get(name, MISSING) for name in names}
     columns = [
@@ -138,6 +163,11 @@ def _spark_view(rows: Any, names: Sequence[str], day: dt.date | None) -> View:
         for name, kind in found.items()
         if kind in _SPARK_NUMBERS
     ]
+    for name, known in levels.items():
+        found[name] = types.get(name, MISSING)
+        if found[name] == "string":
+            among = f"`{name}` IN ({', '.join(map(_literal, known))})"
+            columns.append(f"CASE WHEN {among} THEN 0D WHEN NOT {among} THEN 1D END AS `{name}`")
     if day:
         found[EVENT_TIME] = types.get(EVENT_TIME, MISSING)
         start = {
@@ -149,3 +179,8 @@ def _spark_view(rows: Any, names: Sequence[str], day: dt.date | None) -> View:
             columns.append(f"{since} / 3.6e9 AS `{EVENT_TIME}`")
     # The constant keeps the number of rows when no column is usable.
     return View(rows.selectExpr(*columns, "1D AS `_row`"), found)
+
+
+def _literal(text: str) -> str:
+    """A text in Spark SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

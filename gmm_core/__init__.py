@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, MissingExtra
     from gmm_core.estimators.bayesian_mixture import BayesianGaussianMixture
     from gmm_core.estimators.gaussian_mixture import GaussianMixture
+    from gmm_core.estimators.windowed import WindowedGaussianMixture
     from gmm_core.features import Feature, to_matrix
     from gmm_core.invariants import block_laws, violations, window_laws
     from gmm_core.memory import memory_model
+    from gmm_core.mixed import MixedMixture
+    from gmm_core.mixed_em import fit_mixed
     from gmm_core.mixture import Mixture
     from gmm_core.model import DensityModel
     from gmm_core.moments import Moments
@@ -43,12 +46,15 @@ __all__ = [
     "GaussianMixture",
     "InvalidInput",
     "MissingExtra",
+    "MixedMixture",
     "Mixture",
     "Moments",
     "TailCurve",
+    "WindowedGaussianMixture",
     "block_laws",
     "fit",
     "fit_block",
+    "fit_mixed",
     "from_dict",
     "join_shards",
     "memory_model",
@@ -67,8 +73,11 @@ _HOME = {
     "em": ("FitResult", "FitStatus", "fit"),
     "errors": ("BlockmixError", "FitFailed", "InvalidInput", "MissingExtra"),
     "estimators.gaussian_mixture": ("GaussianMixture",),
+    "estimators.windowed": ("WindowedGaussianMixture",),
     "features": ("Feature", "to_matrix"),
     "invariants": ("block_laws", "violations", "window_laws"),
+    "mixed": ("MixedMixture",),
+    "mixed_em": ("fit_mixed",),
     "mixture": ("Mixture",),
     "model": ("DensityModel",),
     "moments": ("Moments",),

@@ -7,6 +7,8 @@ hashed and compared by content.
 from __future__ import annotations
 
 import hashlib
+import operator
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -23,6 +25,7 @@ __all__ = [
     "as_weights",
     "content_hash",
     "frozen_array",
+    "whole_numbers",
 ]
 
 Array = NDArray[np.float64]
@@ -31,27 +34,35 @@ Missing = Literal["error", "marginalise"]
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def frozen_array(values: ArrayLike, name: str, shape: tuple[int | None, ...]) -> Array:
+def frozen_array(values: ArrayLike, name: str, shape: tuple[int | str | None, ...]) -> Array:
     """A read-only float64 copy; raises `InvalidInput` for a wrong shape or not finite numbers.
 
     Parameters
     ----------
     name : what the array is, for the message.
-    shape : the expected shape; `None` allows any length of that axis.
+    shape : the expected shape; `None` allows any length of that axis, and so does a text, its name.
     """
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InvalidInput(f"{name} is not an array of numbers", got=values) from None
+        wanted = f"numbers, of shape {_shape(shape)}"
+        raise InvalidInput(f"{name} is not an array of numbers", got=values, bound=wanted) from None
     fits = array.ndim == len(shape) and all(
-        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+        want is None or isinstance(want, str) or want == have
+        for want, have in zip(shape, array.shape, strict=True)
     )
     if not fits:
-        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
-        raise InvalidInput(f"{name} has the wrong shape", got=array.shape, bound=f"shape {wanted}")
-    if not np.isfinite(array).all():
+        wanted = f"shape {_shape(shape)}"
+        raise InvalidInput(f"{name} has the wrong shape", got=array.shape, bound=wanted)
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        where = tuple(bad[0].tolist())
+        place = f", the first at index {_index(where)}" if where else ""
         raise InvalidInput(
-            f"{name} holds NaN or infinite values", got=array.tolist(), bound="finite numbers"
+            f"{name} holds {len(bad)} NaN or infinite values{place}",
+            got=float(array[where]),
+            bound="finite numbers",
+            remedy=f"drop or repair what {name} says there",
         )
     array += 0.0  # -0.0 becomes 0.0: equal values then have equal bytes and equal hashes
     array.flags.writeable = False
@@ -90,7 +101,7 @@ def as_rows(
 
 
 def _check_finite(rows: NDArray[Any], names: list[str] | None, missing: Missing | None) -> None:
-    if missing not in (None, *get_args(Missing)):
+    if missing is not None and not (isinstance(missing, str) and missing in get_args(Missing)):
         raise InvalidInput("missing", got=missing, bound=", ".join(get_args(Missing)))
     if not _perhaps_wrong(rows, missing):
         return
@@ -158,7 +169,9 @@ def as_weights(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
     weight = frozen_array(sample_weight, "sample_weight", (n_rows,))
     if (weight < 0).any():
         raise InvalidInput(
-            "sample_weight holds negative weights", got=float(weight.min()), bound="0 or more"
+            f"sample_weight holds negative weights, the first at index {(weight < 0).argmax()}",
+            got=float(weight[weight < 0][0]),
+            bound="0 or more",
         )
     if n_rows and not weight.any():
         raise InvalidInput(
@@ -167,6 +180,26 @@ def as_weights(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
             remedy="leave it out",
         )
     return weight
+
+
+def whole_numbers(values: Iterable[Any]) -> list[int]:
+    """The values as ints; raises `TypeError` for what is no whole number, as a bool is none.
+
+    >>> whole_numbers(np.array([2, 0]))
+    [2, 0]
+    """
+    numbers = list(values)
+    if any(isinstance(value, (bool, np.bool_)) for value in numbers):
+        raise TypeError("a bool is no number here")
+    return [operator.index(value) for value in numbers]
+
+
+def _shape(shape: tuple[int | str | None, ...]) -> str:
+    return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+
+
+def _index(where: tuple[int, ...]) -> str:
+    return str(where[0]) if len(where) == 1 else str(where)
 
 
 def content_hash(*parts: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,11 +11,17 @@ from numpy.typing import ArrayLike
 from gmm_core.arrays import Array, as_rows, content_hash
 from gmm_core.em import FitResult, fit
 from gmm_core.errors import FitFailed, InvalidInput
-from gmm_core.features import Feature
-from gmm_core.gaussian import CovarianceType
+from gmm_core.features import Feature, categorical_of, numeric_of
+from gmm_core.fitting.kernel import KernelName
+from gmm_core.gaussian import CovarianceType, kind_of
+from gmm_core.levels import LevelShares, level_shares_of
+from gmm_core.mixed import AnyMixture, MixedMixture
+from gmm_core.mixed_em import MixedFitResult, fit_mixed
+from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
-from gmm_core.pooling import common_type, pool_mixtures
+from gmm_core.pooling import common_type, pool_mixtures, pooled_levels
 from gmm_core.reduction import reduce
+from gmm_core.refinement.warm import warm_start
 from gmm_core.summary import BlockSummary, FitReport, common_features, rows_share
 
 __all__ = ["fit_block", "join_shards"]
@@ -33,6 +40,8 @@ def fit_block(
     max_iterations: int = 200,
     tolerance: float = 1e-5,
     seed: int = 0,
+    last: AnyMixture | None = None,
+    kernel: KernelName = "auto",
     input_digest: str = "",
     fit_fingerprint: str = "",
 ) -> BlockSummary:
@@ -40,9 +49,13 @@ def fit_block(
 
     Parameters
     ----------
-    X : (n, d) rows in feature space (`to_matrix`).
+    X : (n, d) rows in feature space (`to_matrix`); categorical features come last, as codes.
     regularisation : variance added to each feature, as a share of the feature's own variance in
         this block. So the fit does not depend on units.
+    last : the last window mixture: the first start has its components and newborn ones
+        (`gmm_core.refinement.warm`), unless a cold start does better on a sample. Not for
+        categorical features.
+    kernel : of the E-steps, as `fit` takes it.
 
     Raises
     ------
@@ -54,20 +67,22 @@ def fit_block(
         raise InvalidInput(f"block {key} has no rows", got=0, bound="at least 1")
     if not 0 <= regularisation < np.inf:
         raise InvalidInput("regularisation", got=regularisation, bound="0 or more")
-    minimum, maximum = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
-    _check_varies(key, features, minimum, maximum)
-    moments = Moments.of(rows)
+    numeric = numeric_of(features)
+    numbers = rows[:, : len(numeric)]
+    minimum, maximum = _checked_range(key, numeric, numbers)
+    moments = Moments.of(numbers)
     added: Array = regularisation * np.diagonal(moments.covariance)
-    result = fit(
-        rows,
-        k,
-        covariance_type=covariance_type,
-        reg_covar=added,
-        tol=tolerance,
-        max_iter=max_iterations,
-        n_init=restarts,
-        seed=seed,
-    )
+    settings: dict[str, Any] = {
+        "covariance_type": covariance_type, "reg_covar": added, "tol": tolerance, "seed": seed,
+        "max_iter": max_iterations, "n_init": restarts, "kernel": kernel,
+    }  # fmt: skip
+    result: FitResult | MixedFitResult
+    if sizes := [len(feature.level_names) for feature in categorical_of(features)]:
+        _check_cold(last)
+        result = fit_mixed(rows, sizes, k, **settings)
+    else:
+        start = None if last is None else _warm(rows, k, covariance_type, last, moments, seed)
+        result = fit(rows, k, start=start, **settings)
     return BlockSummary(
         stream=stream,
         key=key,
@@ -80,6 +95,7 @@ def fit_block(
         fit=_report(result),
         input_digest=input_digest,
         fit_fingerprint=fit_fingerprint,
+        levels=_level_shares(rows[:, len(numeric) :], result),
     )
 
 
@@ -107,15 +123,58 @@ def join_shards(shards: Sequence[BlockSummary], k: int) -> BlockSummary:
         stream=first.stream,
         key=first.key,
         features=first.features,
-        mixture=reduce(pool_mixtures(shards), k).as_type(common_type(shards)),
-        moments=sum((shard.moments for shard in shards), Moments.empty(len(first.features))),
+        mixture=_reduced(pool_mixtures(shards), k).as_type(common_type(shards)),
+        moments=sum((shard.moments for shard in shards), Moments.empty(len(first.minimum))),
         minimum=np.min([shard.minimum for shard in shards], axis=0),
         maximum=np.max([shard.maximum for shard in shards], axis=0),
         regularisation=regularisation,
         fit=_joined_report(shards, share),
         input_digest=digests[0] if len(digests) == 1 else content_hash("shards", *digests),
         fit_fingerprint=first.fit_fingerprint,
+        levels=pooled_levels(shards),
     )
+
+
+def _reduced(pooled: AnyMixture, k: int) -> AnyMixture:
+    """By the default criterion, or by one that knows categorical features."""
+    if isinstance(pooled, MixedMixture):
+        return reduce(pooled, k, criterion="runnalls")
+    return reduce(pooled, k)
+
+
+def _level_shares(codes: Array, result: FitResult | MixedFitResult) -> tuple[LevelShares, ...]:
+    if not isinstance(result, MixedFitResult):
+        return ()
+    return level_shares_of(codes, result.mixture.sizes, result.smoothing)
+
+
+def _check_cold(last: AnyMixture | None) -> None:
+    if last is not None:
+        raise InvalidInput(
+            "a warm start of a fit with categorical features",
+            got=type(last).__name__,
+            bound="none",
+            remedy="leave `last` out",
+        )
+
+
+def _warm(
+    rows: Array,
+    k: int,
+    covariance_type: CovarianceType,
+    last: AnyMixture,
+    moments: Moments,
+    seed: int,
+) -> Mixture | None:
+    if isinstance(last, MixedMixture):
+        raise InvalidInput("last", got="a MixedMixture", bound="a Mixture")
+    if last.n_features != rows.shape[1]:
+        raise InvalidInput(
+            "features of the last window mixture", got=last.n_features, bound=str(rows.shape[1])
+        )
+    own = last.as_type(kind_of(covariance_type).scatter_type)
+    start = warm_start(rows, k, own, moments, seed)
+    return None if start is None else start.as_type(covariance_type)
 
 
 def _in_one_order(rows: Array) -> Array:
@@ -124,7 +183,9 @@ def _in_one_order(rows: Array) -> Array:
     return rows[np.lexsort(rows.T[::-1])]
 
 
-def _check_varies(key: str, features: Sequence[Feature], minimum: Array, maximum: Array) -> None:
+def _checked_range(key: str, features: Sequence[Feature], rows: Array) -> tuple[Array, Array]:
+    """(d,) least and largest values; raises `FitFailed` where they are the same."""
+    minimum, maximum = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
     for feature, low, high in zip(features, minimum, maximum, strict=True):
         if low == high:
             raise FitFailed(
@@ -133,9 +194,10 @@ def _check_varies(key: str, features: Sequence[Feature], minimum: Array, maximum
                 bound="at least two different values",
                 remedy="look at the block's source, or take the feature out of the stream file",
             )
+    return minimum, maximum
 
 
-def _report(result: FitResult) -> FitReport:
+def _report(result: FitResult | MixedFitResult) -> FitReport:
     return FitReport(
         status=result.status.value,
         converged=result.converged,

@@ -6,7 +6,8 @@ Exit status: 0 done, 2 wrong input, 3 refused by a gate, 4 a computation or serv
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Optional
 
@@ -38,7 +39,9 @@ StreamName = Annotated[str, typer.Argument(help="name of a declared stream", met
 Key = Annotated[str, typer.Argument(help="block key, a UTC day: 2017-03-14", metavar="KEY")]
 K = Annotated[Optional[int], typer.Option("--k", min=1, max=MAX_K, help="components")]
 Window = Annotated[Optional[int], typer.Option(min=1, max=MAX_WINDOW, help="blocks in the window")]
-Covariance = Annotated[Optional[str], typer.Option("--covariance-type", help="full or diag")]
+Covariance = Annotated[
+    Optional[str], typer.Option("--covariance-type", help="full, tied, diag or spherical")
+]
 Version = Annotated[Optional[int], typer.Option(min=1, help="model version; default: the champion")]
 
 
@@ -64,6 +67,21 @@ def _show(outcome: Outcome) -> None:
     for name, page in outcome.pages.items():
         if page:
             _out.print(f"  {name}: {escape(page)}", soft_wrap=True, highlight=False)
+
+
+def _outcomes(answers: Iterable[Outcome | Refused]) -> Iterator[Outcome]:
+    """The outcomes, shown as they come; then the last refusal is raised, those before it shown."""
+    refusals = []
+    for answer in answers:
+        if isinstance(answer, Outcome):
+            _show(answer)
+            yield answer
+        else:
+            refusals.append(answer)
+    for refusal in refusals[:-1]:
+        _complain(refusal)
+    if refusals:
+        raise refusals[-1]
 
 
 def _short(value: Any) -> str:
@@ -95,6 +113,14 @@ def merge(stream: StreamName, key: Key, k: K = None, window: Window = None) -> N
     with _working(f"merging {stream} as of {key}") as services:
         outcome = verbs.merge(declared, key, services)
     _show(outcome)
+
+
+@app.command()
+def remerge(stream: StreamName, key: Key, k: K = None, window: Window = None) -> None:
+    """Merge every window that holds the block KEY, as after it came late or was replaced."""
+    declared = _stream(stream, k=k, window=window)
+    with _working(f"merging the windows of {stream} that hold {key}") as services:
+        deque(_outcomes(verbs.remerge(declared, key, services)), maxlen=0)
 
 
 @app.command()
@@ -131,11 +157,18 @@ def marts(
 
 @app.command()
 def run(stream: StreamName, key: Key) -> None:
-    """All of it for one block: land, fit, merge, promote, transform, marts."""
+    """All of it for one block: land, fit, merge, promote, transform, marts.
+
+    A block that comes late or is replaced is merged into every window that holds it.
+    """
     declared = _stream(stream)
     with _working(f"{stream} {key}") as services:
-        for verb in (verbs.land, verbs.fit, verbs.merge, verbs.promote, verbs.transform):
+        for verb in (verbs.land, verbs.fit):
             _show(verb(declared, key, services))
+        for merged in _outcomes(verbs.remerge(declared, key, services)):
+            version = merged.facts["version"]
+            _show(verbs.promote(declared, merged.key, services, version))
+        _show(verbs.transform(declared, key, services))
         _show(build_marts(declared, key))
 
 

@@ -13,6 +13,8 @@ from typing import Any, TypeVar, overload
 
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
+from gmm_core.levels import LevelShares
+from gmm_core.mixed import AnyMixture, MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.model import DensityModel
 from gmm_core.moments import Moments
@@ -33,7 +35,7 @@ class _Codec:
     read: Callable[[Mapping[str, Any]], Any]
 
 
-def to_dict(value: Mixture | Moments | TailCurve | BlockSummary | DensityModel) -> Plain:
+def to_dict(value: AnyMixture | Moments | TailCurve | BlockSummary | DensityModel) -> Plain:
     """A plain dict with its schema; raises `InvalidInput` for a value of another kind."""
     for codec in _CODECS:
         if type(value) is codec.kind:
@@ -99,6 +101,28 @@ def _read_mixture(data: Mapping[str, Any]) -> Mixture:
     return Mixture(data["weights"], data["means"], data["covariances"], data["covariance_type"])
 
 
+def _write_mixed(value: MixedMixture) -> Plain:
+    return {
+        "numeric": to_dict(value.numeric),
+        "level_probabilities": [table.tolist() for table in value.level_probabilities],
+    }
+
+
+def _read_mixed(data: Mapping[str, Any]) -> MixedMixture:
+    return MixedMixture(from_dict(data["numeric"], Mixture), tuple(data["level_probabilities"]))
+
+
+def _any_mixture(data: Mapping[str, Any]) -> AnyMixture:
+    value = from_dict(data)
+    if not isinstance(value, AnyMixture):
+        raise InvalidInput(
+            "another kind of value than expected",
+            got=data.get("schema"),
+            bound="Mixture or MixedMixture",
+        )
+    return value
+
+
 def _write_moments(value: Moments) -> Plain:
     return {"weight": value.weight, "mean": value.mean.tolist(), "scatter": value.scatter.tolist()}
 
@@ -116,7 +140,9 @@ def _read_tail(data: Mapping[str, Any]) -> TailCurve:
 
 
 def _write_summary(value: BlockSummary) -> Plain:
-    return {
+    # Only where there are categorical features: all others are written as before there were any.
+    levels = {"levels": [_write_levels(one) for one in value.levels]} if value.levels else {}
+    return levels | {
         "stream": value.stream,
         "key": value.key,
         "features": [feature.to_dict() for feature in value.features],
@@ -136,7 +162,7 @@ def _read_summary(data: Mapping[str, Any]) -> BlockSummary:
         stream=data["stream"],
         key=data["key"],
         features=tuple(Feature.from_dict(feature) for feature in data["features"]),
-        mixture=from_dict(data["mixture"], Mixture),
+        mixture=_any_mixture(data["mixture"]),
         moments=from_dict(data["moments"], Moments),
         minimum=data["minimum"],
         maximum=data["maximum"],
@@ -144,7 +170,12 @@ def _read_summary(data: Mapping[str, Any]) -> BlockSummary:
         fit=FitReport(**{field.name: data["fit"][field.name] for field in fields(FitReport)}),
         input_digest=data["input_digest"],
         fit_fingerprint=data["fit_fingerprint"],
+        levels=tuple(LevelShares(one["shares"], one["added"]) for one in data.get("levels", ())),
     )
+
+
+def _write_levels(value: LevelShares) -> Plain:
+    return {"shares": value.shares.tolist(), "added": value.added.tolist()}
 
 
 def _write_model(value: DensityModel) -> Plain:
@@ -154,6 +185,7 @@ def _write_model(value: DensityModel) -> Plain:
         "mixture": to_dict(value.mixture),
         "tail": to_dict(value.tail),
         "anomaly_above": value.anomaly_above,
+        "component_ids": list(value.component_ids),
     }
 
 
@@ -161,14 +193,16 @@ def _read_model(data: Mapping[str, Any]) -> DensityModel:
     return DensityModel(
         stream=data["stream"],
         features=tuple(Feature.from_dict(feature) for feature in data["features"]),
-        mixture=from_dict(data["mixture"], Mixture),
+        mixture=_any_mixture(data["mixture"]),
         tail=from_dict(data["tail"], TailCurve),
         anomaly_above=data["anomaly_above"],
+        component_ids=data.get("component_ids", ()),  # models written before there were labels
     )
 
 
 _CODECS = (
     _Codec(Mixture, "blockmix/mixture/1", _write_mixture, _read_mixture),
+    _Codec(MixedMixture, "blockmix/mixed_mixture/1", _write_mixed, _read_mixed),
     _Codec(Moments, "blockmix/moments/1", _write_moments, _read_moments),
     _Codec(TailCurve, "blockmix/tail_curve/1", _write_tail, _read_tail),
     _Codec(BlockSummary, "blockmix/block_summary/1", _write_summary, _read_summary),

@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gmm_core.arrays import Array, content_hash, frozen_array
+from gmm_core.arrays import Array, content_hash, frozen_array, whole_numbers
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import CovarianceKind, CovarianceType, kind_of
 
@@ -37,7 +38,7 @@ class Components:
 
     def __post_init__(self) -> None:
         kind = kind_of(self.covariance_type)
-        means = frozen_array(self.means, "means", (None, None))
+        means = frozen_array(self.means, "means", ("k", "d"))
         k, d = means.shape
         if k == 0 or d == 0:
             raise InvalidInput(
@@ -46,8 +47,12 @@ class Components:
         weights = frozen_array(self.weights, "weights", (k,))
         covariances = frozen_array(self.covariances, "covariances", kind.shape(k, d))
         if (weights <= 0).any():
+            first = int((weights <= 0).argmax())
             raise InvalidInput(
-                "weights of a mixture", got=weights.tolist(), bound="every weight above 0"
+                f"weights of a mixture: that of component {first}",
+                got=float(weights[first]),
+                bound="every weight above 0",
+                remedy="leave out components without weight",
             )
         if abs(weights.sum() - 1) > _SUM_SLACK:
             raise InvalidInput(
@@ -58,7 +63,10 @@ class Components:
             )
         if kind.asymmetry(covariances) > _SYMMETRY_SLACK:
             raise InvalidInput(
-                "a covariance is not symmetric", got=covariances.tolist(), bound="S equals S'"
+                "a covariance is not symmetric: the largest relative difference from its transpose",
+                got=kind.asymmetry(covariances),
+                bound=f"at most {_SYMMETRY_SLACK}",
+                remedy="take the mean of each covariance and its transpose",
             )
         for name, value in (("weights", weights), ("means", means), ("covariances", covariances)):
             object.__setattr__(self, name, value)
@@ -142,25 +150,41 @@ class Components:
         >>> Components([0.5, 0.5], [[0.0], [1.0]], [[1.0], [3.0]], "diag").as_type("tied").covariances
         array([[2.]])
         """
-        if covariance_type == self.covariance_type:
+        kind = kind_of(covariance_type)
+        if kind is self.kind:
             return self
-        covariances = kind_of(covariance_type).of_full(self.full_covariances(), self.weights)
+        covariances = kind.of_full(self.full_covariances(), self.weights)
         return type(self)(self.weights, self.means, covariances, covariance_type)
 
     def picked(self, components: Sequence[int]) -> Self:
         """These components alone, in the order given, their weights divided by their sum.
+
+        Raises `InvalidInput` for no components, or one that is negative or too large.
 
         >>> Components([0.2, 0.2, 0.6], [[0.0], [1.0], [2.0]], [1.0] * 3, "spherical").picked([1, 0])
         Components(2 components, 1 feature, spherical, d35e24d9)
           0  weight 0.5  mean 1  sd 1
           1  weight 0.5  mean 0  sd 1
         """
-        index = np.asarray(components, dtype=np.intp)
+        index = self._numbers(components)
         weights = self.weights[index]
         covariances = self.kind.picked(self.covariances, index)
         return type(self)(
             weights / weights.sum(), self.means[index], covariances, self.covariance_type
         )
+
+    def _numbers(self, components: Sequence[int]) -> NDArray[np.intp]:
+        try:
+            numbers = whole_numbers(components)
+        except TypeError:
+            numbers = []
+        if not numbers or not all(0 <= number < self.n_components for number in numbers):
+            raise InvalidInput(
+                "components of a mixture",
+                got=components,
+                bound=f"one or more whole numbers from 0 to {self.n_components - 1}",
+            )
+        return np.array(numbers, dtype=np.intp)
 
     def standard_deviations(self) -> Array:
         """(k, d) of each feature in each component, in the features' units.

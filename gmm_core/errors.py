@@ -16,6 +16,7 @@ BlockmixError
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 __all__ = [
@@ -34,6 +35,27 @@ __all__ = [
 ]
 
 _MISSING = object()
+_LONGEST = 200  # characters of a value in a message: longer ones are cut short
+
+
+class _Brief(reprlib.Repr):
+    """The first parts of a long list, the shape of an array, both ends of a long text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = _LONGEST
+
+    def repr_ndarray(self, array: Any, level: int) -> str:
+        return f"array of shape {array.shape}"
+
+
+def _brief(value: Any) -> str:
+    """A value as a message shows it."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of shape {shape}"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else _Brief().repr(value)
 
 
 class BlockmixError(Exception):
@@ -42,7 +64,7 @@ class BlockmixError(Exception):
     Parameters
     ----------
     problem : what is wrong, as a clause without a full stop.
-    got : the offending value; left out of the message when not given.
+    got : the offending value; left out of the message when not given, cut short there when long.
     bound : what is allowed.
     remedy : what to do about it, in the imperative.
     """
@@ -56,7 +78,7 @@ class BlockmixError(Exception):
         self.remedy = remedy
         message = problem
         if got is not _MISSING:
-            message += f": got {got!r}"
+            message += f": got {_brief(got)}"
         if bound:
             message += f"; allowed: {bound}"
         if remedy:

@@ -10,15 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gmm_core.errors import InvalidInput
+
 __all__ = ["column", "column_names", "whole"]
 
 
 def column_names(X: Any) -> list[str] | None:
     """Names of the columns of a table; `None` when `X` is no table.
 
+    Raises `InvalidInput` for a query, such as a polars LazyFrame: its rows are not there yet.
+
     >>> column_names([[1.0, 2.0]]) is None
     True
     """
+    if hasattr(X, "collect") and not hasattr(X, "to_numpy"):
+        raise InvalidInput(
+            "rows are a query that has not run yet",
+            got=type(X).__name__,
+            bound="an array, or a table whose rows are there",
+            remedy="call its collect() first",
+        )
     # Arrow's `columns` are the data, so its own name for names goes first.
     names = getattr(X, "column_names", getattr(X, "columns", None))
     return None if names is None else [str(name) for name in names]

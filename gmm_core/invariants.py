@@ -12,9 +12,11 @@ import numpy as np
 
 from gmm_core.arrays import Array
 from gmm_core.gaussian import CovarianceType
+from gmm_core.levels import LevelShares
+from gmm_core.mixed import AnyMixture, MixedMixture, numeric_part
 from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
-from gmm_core.pooling import pooled_regularisation
+from gmm_core.pooling import pooled_levels, pooled_regularisation
 from gmm_core.summary import BlockSummary
 
 __all__ = ["Law", "block_laws", "violations", "window_laws"]
@@ -23,6 +25,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _MEAN = 1e-9  # standard deviations
 _COVARIANCE = 1e-8  # products of standard deviations
 _RANGE = 1e-9  # standard deviations
+_LEVELS = 1e-9  # shares of rows
 
 
 @dataclass(frozen=True)
@@ -63,27 +66,31 @@ def block_laws(
 ) -> list[Law]:
     """The laws of a block summary; `condition_number` and `maximum_weight` are upper bounds."""
     target = _Target.of(summary.moments, summary.regularisation)
+    numeric = numeric_part(summary.mixture)
     return [
-        *_mixture_laws(summary.mixture, condition_number, maximum_weight),
-        *_moment_laws(summary.mixture, target, "the block's own"),
+        *_mixture_laws(numeric, condition_number, maximum_weight),
+        *_moment_laws(numeric, target, "the block's own"),
+        *_level_laws(summary.mixture, summary.levels, "the block's own"),
         _range_law(summary, target),
     ]
 
 
 def window_laws(
-    mixture: Mixture,
+    mixture: AnyMixture,
     pooled: Sequence[BlockSummary],
     *,
     condition_number: float,
     maximum_weight: float,
 ) -> list[Law]:
     """The laws of a window mixture over the block summaries that it was merged from."""
-    moments = sum((summary.moments for summary in pooled), Moments.empty(mixture.n_features))
+    numeric = numeric_part(mixture)
+    moments = sum((summary.moments for summary in pooled), Moments.empty(numeric.n_features))
     types = frozenset(summary.mixture.covariance_type for summary in pooled)
     target = _Target.of(moments, pooled_regularisation(pooled), types)
     return [
-        *_mixture_laws(mixture, condition_number, maximum_weight),
-        *_moment_laws(mixture, target, "those of the window's blocks together"),
+        *_mixture_laws(numeric, condition_number, maximum_weight),
+        *_moment_laws(numeric, target, "those of the window's blocks together"),
+        *_level_laws(mixture, pooled_levels(pooled), "those of the window's blocks together"),
     ]
 
 
@@ -175,6 +182,18 @@ def _moment_laws(mixture: Mixture, target: _Target, whose: str) -> list[Law]:
     ]
 
 
+def _level_laws(mixture: AnyMixture, levels: Sequence[LevelShares], whose: str) -> list[Law]:
+    """The law of categorical features; none where there are none."""
+    if not isinstance(mixture, MixedMixture):
+        return []
+    pairs = zip(mixture.level_shares(), levels, strict=True)
+    off = max(float(np.abs(got - one.smoothed).max()) for got, one in pairs)
+    says = (
+        f"The mixture's shares of levels, less the smoothing, equal {whose} (largest difference)."
+    )
+    return [Law("level_shares_preserved", says, off, upper=_LEVELS)]
+
+
 def _off_covariance(
     difference: Array, deviation: Array, types: frozenset[CovarianceType]
 ) -> tuple[str, Array]:
@@ -189,7 +208,7 @@ def _off_covariance(
 
 
 def _range_law(summary: BlockSummary, target: _Target) -> Law:
-    means = summary.mixture.means
+    means = numeric_part(summary.mixture).means
     outside = np.maximum(summary.minimum - means, means - summary.maximum) / target.deviation
     return Law(
         "means_inside_range",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,12 @@ from gmm_core.components import Components
 from gmm_core.conditioning import condition, marginal
 from gmm_core.covariances.cholesky import cholesky
 from gmm_core.evaluation import in_chunks
-from gmm_core.fitting.estep import Parameters
+from gmm_core.fitting.estep import Joint, Parameters
 from gmm_core.fitting.missing import observed_log_joint
+from gmm_core.fitting.shares import labels, log_shares
 from gmm_core.gaussian import log_normalise
 from gmm_core.quantiles import cdf, ppf
+from gmm_core.settings import check_settings, generator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,12 +74,15 @@ class Mixture(Components):
     def log_responsibilities(self, X: ArrayLike, *, missing: Missing = "error") -> Array:
         """(n, k) log of the probability that a component made the row.
 
+        Far out the nearest component, by its own deviations, has all of the row; beyond 1e308
+        deviations, where distances are no numbers, it need not be the nearest.
+
         >>> pair = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
         >>> pair.log_responsibilities([[102.0]]).tolist()
         [[-400.0, 0.0]]
         """
         rows = as_rows(X, self.n_features, missing)
-        return in_chunks(rows, lambda part: log_normalise(self._log_joint(part))[1])
+        return in_chunks(rows, lambda part: log_shares(part, self._log_joint(part), self._joint))
 
     def responsibilities(self, X: ArrayLike, *, missing: Missing = "error") -> Array:
         """(n, k) probability that a component made the row; rows sum to 1.
@@ -95,7 +101,7 @@ class Mixture(Components):
         [0, 1]
         """
         rows = as_rows(X, self.n_features, missing)
-        return in_chunks(rows, lambda part: self._log_joint(part).argmax(axis=1).astype(np.int64))
+        return in_chunks(rows, lambda part: labels(part, self._log_joint(part), self._joint))
 
     def effective_sample_sizes(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """(k,) how many equal rows say as much of a component as these do: Kish 1965, n_eff.
@@ -142,8 +148,9 @@ class Mixture(Components):
         return covariance
 
     def marginal(self, features: Sequence[int]) -> Mixture:
-        """The mixture of some features alone, by number, in the order given.
+        """The mixture of some features alone, by number, in the order given, numbered anew from 0.
 
+        What they are called, `plot(names=...)` is told, or takes from a table of these columns.
         Raises `InvalidInput` for no features, or one that is negative, too large, or there twice.
 
         >>> Mixture([1.0], [[1.0, 2.0]], [[3.0, 4.0]], "diag").marginal([1]).means.tolist()
@@ -154,6 +161,7 @@ class Mixture(Components):
     def condition(self, features: Mapping[int, float]) -> Mixture:
         """The mixture of the other features, given the values of some: {number: value}.
 
+        The others are numbered anew from 0, in their order; `plot(names=...)` says what they are.
         Regression, and filling in what is missing (Bishop 2006, equations 2.81 and 2.82). Weights
         are shared out anew by how likely each component makes the values, in log space; a component
         whose weight is then too small for a float (about 1e-323) is left out. Raises `InvalidInput`
@@ -189,11 +197,14 @@ class Mixture(Components):
     def sample(self, n: int, seed: int | np.random.Generator = 0) -> Array:
         """(n, d) rows drawn from the mixture, in random order; one seed, one outcome.
 
+        Raises `InvalidInput` for what is no number of rows, or no seed.
+
         >>> pair = Mixture([0.5, 0.5], [[1.0], [9.0]], [1e-6, 1e-6], "spherical")
         >>> pair.sample(3, seed=1).round().tolist()
         [[9.0], [1.0], [1.0]]
         """
-        rng = np.random.default_rng(seed)
+        check_settings({"n": n})
+        rng = generator(seed)
         counts = rng.multinomial(n, self.weights / self.weights.sum())
         rows = rng.standard_normal((n, self.n_features))
         stops = np.cumsum(counts)
@@ -218,7 +229,8 @@ class Mixture(Components):
         Parameters
         ----------
         features : numbers of the one or two features to draw; needed when d is above 2.
-        names : of the features drawn, for the axes.
+        names : of the features drawn, for the axes; when left out, those of the columns of `X` where
+            it is a table.
         ax : where to draw; a new figure when left out.
         color : of the mixture; any that matplotlib knows.
         seed : decides which rows are drawn, where there are more than 5,000.
@@ -235,11 +247,14 @@ class Mixture(Components):
 
         return plot(self, X, features=features, names=names, ax=ax, color=color, seed=seed)
 
+    @cached_property
+    def _joint(self) -> Joint:
+        return Parameters(self.weights, self.means, self.covariances).joint(self.kind)
+
     def _log_joint(self, rows: Array) -> Array:
         """(m, k) for a chunk of checked rows (m, d)."""
         if np.isnan(rows.min(initial=0.0)):
-            parameters = Parameters(self.weights, self.means, self.covariances)
-            return observed_log_joint(rows, parameters.joint(self.kind), self.kind)
+            return observed_log_joint(rows, self._joint, self.kind)
         joint: Array = self.kind.log_density(rows, self.means, self.whiteners) + np.log(
             self.weights
         )

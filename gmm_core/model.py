@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
-from gmm_core.features import Feature, to_matrix
+from gmm_core.features import Feature, categorical_of, numeric_of, to_matrix
 from gmm_core.gaussian import log_normalise
-from gmm_core.mixture import Mixture
+from gmm_core.mixed import AnyMixture, MixedMixture, numeric_part
 from gmm_core.normalise import denormalise, normalise_by
 from gmm_core.scoring import TailCurve
+from gmm_core.summary import check_levels
 
 __all__ = ["OUTPUTS", "DensityModel"]
 
@@ -31,26 +32,36 @@ class DensityModel:
     Parameters
     ----------
     stream : name of the stream.
-    features : the d features, in the order of the mixture's.
+    features : the numeric features, then the categorical ones, in the order of the mixture's.
     mixture : in feature space.
     tail : calibration of its log-density.
     anomaly_above : score above which a row counts as an anomaly, between 0 and 1.
+    component_ids : (k,) ids that components keep from one version to the next (`gmm_core.labels`),
+        where `component` is the index within this version; 0 to k - 1 when left out.
     """
 
     stream: str
     features: tuple[Feature, ...]
-    mixture: Mixture
+    mixture: AnyMixture
     tail: TailCurve
     anomaly_above: float
+    component_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", tuple(self.features))
+        k = self.mixture.n_components
+        ids = tuple(int(one) for one in self.component_ids) or tuple(range(k))
+        object.__setattr__(self, "component_ids", ids)
+        if len(ids) != k or len(set(ids)) < k or min(ids) < 0:
+            raise InvalidInput("component_ids", got=ids, bound=f"{k} different ids, 0 or more")
         if len(self.features) != self.mixture.n_features:
             raise InvalidInput(
                 "features of the model",
                 got=len(self.features),
                 bound=f"{self.mixture.n_features}, as the mixture",
             )
+        numeric_of(self.features)  # raises unless they come first
+        check_levels(self.features, self.mixture)
         if not 0 < self.anomaly_above < 1:
             raise InvalidInput("anomaly_above", got=self.anomaly_above, bound="between 0 and 1")
 
@@ -59,19 +70,24 @@ class DensityModel:
         cls,
         stream_name: str,
         features: Sequence[Feature],
-        mixture: Mixture,
+        mixture: AnyMixture,
         anomaly_above: float,
         seed: int = 0,
+        component_ids: Sequence[int] = (),
     ) -> DensityModel:
         """A model of the mixture, its tail curve calibrated with the seed."""
-        return cls(
-            stream_name, tuple(features), mixture, TailCurve.of(mixture, seed), anomaly_above
-        )
+        tail = TailCurve.of(mixture, seed)
+        return cls(stream_name, tuple(features), mixture, tail, anomaly_above, tuple(component_ids))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @property
+    def numeric_features(self) -> tuple[Feature, ...]:
+        """Those that can be normalised."""
+        return numeric_of(self.features)
 
     def to_matrix(self, columns: Mapping[str, ArrayLike]) -> Array:
         """Columns in source units as (n, d) rows in feature space; raises `InvalidInput`."""
@@ -84,13 +100,13 @@ class DensityModel:
         return _ANSWERS[name](self, _Rows.of(self, columns))
 
     def transform(self, columns: Mapping[str, ArrayLike]) -> Columns:
-        """Every `<feature>_normalised`, then component, log_prob, score and anomaly (bool)."""
+        """Every numeric `<feature>_normalised`, then component, component_id, log_prob, score, anomaly."""
         rows = _Rows.of(self, columns)
         answer = _normalised(self, rows) | _log_prob(self, rows) | _score(self, rows)
         return answer | {"anomaly": answer["score"] > self.anomaly_above}
 
     def restore(self, columns: Mapping[str, ArrayLike]) -> Columns:
-        """Normalised columns and `component` back to the features in source units."""
+        """Normalised columns and `component` back to the numeric features in source units."""
         wanted = [*self.normalised_names, "component"]
         missing = [name for name in wanted if name not in columns]
         if missing:
@@ -100,19 +116,21 @@ class DensityModel:
         values = np.column_stack(
             [np.asarray(columns[name], np.float64) for name in self.normalised_names]
         )
-        rows = denormalise(self.mixture, values, columns["component"])
-        return {f.name: f.inverse(rows[:, index]) for index, f in enumerate(self.features)}
+        rows = denormalise(numeric_part(self.mixture), values, columns["component"])
+        return {f.name: f.inverse(rows[:, index]) for index, f in enumerate(self.numeric_features)}
 
     def component_table(self) -> list[dict[str, Any]]:
-        """One record per component and feature.
+        """One record per component and numeric feature.
 
-        component, weight, feature; mean and sd in feature space; centre, low and high in source
+        component, component_id, weight, feature; mean and sd in feature space; centre, low and high in source
         units: the inverse of mean, mean - sd and mean + sd.
         """
-        deviations = self.mixture.standard_deviations()
+        mixture = numeric_part(self.mixture)
+        deviations = mixture.standard_deviations()
         return [
             {
                 "component": index,
+                "component_id": self.component_ids[index],
                 "weight": float(weight),
                 "feature": feature.name,
                 "mean": float(mean),
@@ -121,16 +139,40 @@ class DensityModel:
                 "low": float(feature.inverse(mean - sd)),
                 "high": float(feature.inverse(mean + sd)),
             }
-            for index, weight in enumerate(self.mixture.weights)
+            for index, weight in enumerate(mixture.weights)
             for feature, mean, sd in zip(
-                self.features, self.mixture.means[index], deviations[index], strict=True
+                self.numeric_features, mixture.means[index], deviations[index], strict=True
             )
+        ]
+
+    def level_table(self) -> list[dict[str, Any]]:
+        """One record per component, categorical feature and level; none without such features.
+
+        component, component_id, weight, feature, level, and its probability in the component.
+        """
+        if not isinstance(self.mixture, MixedMixture):
+            return []
+        pairs = tuple(
+            zip(categorical_of(self.features), self.mixture.level_probabilities, strict=True)
+        )
+        return [
+            {
+                "component": index,
+                "component_id": self.component_ids[index],
+                "weight": float(weight),
+                "feature": feature.name,
+                "level": level,
+                "probability": float(probability),
+            }
+            for index, weight in enumerate(self.mixture.weights)
+            for feature, table in pairs
+            for level, probability in zip(feature.level_names, table[index], strict=True)
         ]
 
     @property
     def normalised_names(self) -> list[str]:
-        """Names of the normalised columns, in the order of the features."""
-        return [f"{name}_normalised" for name in self.feature_names]
+        """Names of the normalised columns, in the order of the numeric features."""
+        return [f"{feature.name}_normalised" for feature in self.numeric_features]
 
 
 @dataclass(frozen=True)
@@ -158,7 +200,8 @@ def _log_prob(model: DensityModel, rows: _Rows) -> Columns:
 
 
 def _component(model: DensityModel, rows: _Rows) -> Columns:
-    return {"component": rows.component}
+    ids = np.array(model.component_ids, dtype=np.int64)
+    return {"component": rows.component, "component_id": ids[rows.component]}
 
 
 def _responsibilities(model: DensityModel, rows: _Rows) -> Columns:
@@ -167,7 +210,8 @@ def _responsibilities(model: DensityModel, rows: _Rows) -> Columns:
 
 
 def _normalised(model: DensityModel, rows: _Rows) -> Columns:
-    values = normalise_by(model.mixture, rows.matrix, rows.component)
+    numbers = rows.matrix[:, : len(model.numeric_features)]
+    values = normalise_by(numeric_part(model.mixture), numbers, rows.component)
     named: Columns = {name: values[:, index] for index, name in enumerate(model.normalised_names)}
     return named | _component(model, rows)
 

@@ -15,6 +15,8 @@ from gmm_core.arrays import Array, as_rows
 from gmm_core.covariances.cholesky import cholesky
 from gmm_core.errors import InvalidInput
 from gmm_core.extras import optional
+from gmm_core.frames import column_names
+from gmm_core.settings import generator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot"]
 
+_EXTRA = '"blockmix[plot]"'
 _COLOR = "#1f5a8c"
 _ROWS_COLOR = "#b9bec4"
 _TEXT_COLOR = "#333333"
@@ -46,7 +49,8 @@ def plot(
 
     One feature: density of the mixture, of its weighted components, and a histogram of the rows.
     Two: ellipses at 1 and 2 standard deviations, the wider and darker the heavier the component,
-    over at most 5,000 of the rows, drawn by `seed`. A few rows per thousand may lie outside.
+    over at most 5,000 of the rows, drawn by `seed`. A few rows per thousand may lie outside. Axes
+    are called by `names`, else as the columns of `X` where it is a table, else by number.
 
     Raises
     ------
@@ -59,18 +63,18 @@ def plot(
     'feature 1'
     """
     shown = _shown(mixture, features)
-    part, color = mixture.marginal(shown), color or _COLOR
-    labels = [f"feature {i}" for i in shown] if names is None else [str(name) for name in names]
-    if len(labels) != len(shown):
-        raise InvalidInput("names of the features drawn", got=labels, bound=f"{len(shown)} names")
+    part, color = mixture.marginal(shown), _COLOR if color is None else color
+    rng = generator(seed)
+    _check_look(ax, color)
     rows = None if X is None else as_rows(X, mixture.n_features)[:, shown].astype(np.float64)
+    labels = _labels(shown, names, column_names(X))
     rows = None if rows is None or not len(rows) else rows
     axes = _new_axes() if ax is None else ax
     if len(shown) == 1:
         _draw_curve(axes, part, rows, color)
         axes.set_ylabel("density", color=_TEXT_COLOR)
     else:
-        _draw_ellipses(axes, part, rows, color, np.random.default_rng(seed))
+        _draw_ellipses(axes, part, rows, color, rng)
         axes.set_ylabel(labels[1], color=_TEXT_COLOR)
     axes.set_xlabel(labels[0], color=_TEXT_COLOR)
     axes.spines[["top", "right"]].set_visible(False)
@@ -80,7 +84,12 @@ def plot(
 
 
 def _shown(mixture: Mixture, features: Sequence[int] | None) -> list[int]:
-    count = mixture.n_features if features is None else len(features)
+    try:
+        count = mixture.n_features if features is None else len(features)
+    except TypeError:
+        raise InvalidInput(
+            "features to draw", got=features, bound="a list of one or two numbers of features"
+        ) from None
     if count not in (1, 2):
         raise InvalidInput(
             "a plot shows one or two features",
@@ -91,8 +100,33 @@ def _shown(mixture: Mixture, features: Sequence[int] | None) -> list[int]:
     return list(range(count) if features is None else features)
 
 
+def _labels(
+    shown: list[int], names: Sequence[str] | None, columns: Sequence[str] | None
+) -> list[str]:
+    labels = [f"feature {i}" for i in shown]
+    # A pandas table without names numbers its columns.
+    if columns is not None and not all(name.isdecimal() for name in columns):
+        labels = [columns[i] for i in shown]
+    if names is not None:
+        listed = np.iterable(names) and not isinstance(names, str)
+        labels = [str(name) for name in names] if listed else []
+    if len(labels) != len(shown):
+        raise InvalidInput(
+            "names of the features drawn", got=names, bound=f"a list of {len(shown)} names"
+        )
+    return labels
+
+
+def _check_look(ax: Any, color: Any) -> None:
+    """Raises `InvalidInput` for no axes or no colour, before anything is drawn."""
+    if not (ax is None or hasattr(ax, "scatter")):
+        raise InvalidInput("ax", got=ax, bound="None, or axes of matplotlib")
+    if not optional("matplotlib.colors", "plots", _EXTRA).is_color_like(color):
+        raise InvalidInput("color", got=color, bound='a colour of matplotlib, as "tab:blue"')
+
+
 def _new_axes() -> Axes:
-    pyplot = optional("matplotlib.pyplot", "plots", '"blockmix[plot]"')
+    pyplot = optional("matplotlib.pyplot", "plots", _EXTRA)
     axes: Axes = pyplot.subplots(layout="constrained")[1]
     return axes
 

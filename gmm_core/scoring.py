@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from gmm_core.arrays import Array, content_hash, frozen_array
 from gmm_core.errors import InvalidInput
-from gmm_core.mixture import Mixture
+from gmm_core.mixed import AnyMixture
 
 __all__ = ["TailCurve"]
 
@@ -28,6 +28,7 @@ class TailCurve:
     tail : (m,) increasing probabilities above 0 that a drawn row has at most that log-density; the
         last is 1.
 
+    >>> from gmm_core import Mixture
     >>> curve = TailCurve.of(Mixture([1.0], [[0.0]], [[1.0]], "diag"))
     >>> score = curve.score(Mixture([1.0], [[0.0]], [[1.0]], "diag").log_prob([[1.96]]))
     >>> round(float(score[0]), 2)
@@ -51,7 +52,7 @@ class TailCurve:
         object.__setattr__(self, "tail", tail)
 
     @classmethod
-    def of(cls, mixture: Mixture, seed: int = 0, draws: int = _DRAWS) -> TailCurve:
+    def of(cls, mixture: AnyMixture, seed: int = 0, draws: int = _DRAWS) -> TailCurve:
         """Calibrate by drawing from the mixture: a grid of quantiles, dense where rows are rare."""
         if draws < _LEAST_DRAWS:
             raise InvalidInput("draws", got=draws, bound=f"{_LEAST_DRAWS} or more")

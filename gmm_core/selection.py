@@ -5,20 +5,24 @@ Each candidate is fitted alike, and the smallest value of a criterion wins (`gmm
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, get_args
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gmm_core.arrays import Array, Missing, as_rows, as_weights
+from gmm_core.arrays import Array, Missing, as_rows, as_weights, whole_numbers
 from gmm_core.criteria import CRITERIA, Criterion, Data, Fitter
 from gmm_core.em import FitResult, FitStatus, fit
 from gmm_core.errors import BlockmixError, InvalidInput
+from gmm_core.fitting.background import start_share
+from gmm_core.settings import check_settings
 
 __all__ = ["Candidate", "Selection", "choose", "select"]
+
+_MOST = 1_000  # candidates: more are a mistake
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def select(
         seed=settings.get("seed", 0),
         sample_weight=sample_weight,
         missing=missing,
-        background=bool(settings.get("background")),
+        background=start_share(settings.get("background", False)) > 0,
     )
 
 
@@ -130,8 +134,7 @@ def choose(
 ) -> Selection:
     """As `select`, with a fit of the caller's; `missing` and `background` say what that allows."""
     tried = _numbers(n_components)
-    if criterion not in get_args(Criterion):
-        raise InvalidInput("criterion", got=criterion, bound=", ".join(get_args(Criterion)))
+    check_settings({"criterion": criterion, "folds": folds, "seed": seed})
     if background and criterion in ("icl", "heldout"):
         raise InvalidInput(
             "criterion does not go with a background", got=criterion, bound="bic, aic"
@@ -160,14 +163,14 @@ def choose(
 
 def _numbers(n_components: Iterable[int]) -> list[int]:
     try:
-        tried = sorted({operator.index(k) for k in n_components})
+        tried = sorted(set(whole_numbers(islice(n_components, _MOST + 1))))
     except TypeError:
         tried = []
-    if not tried or tried[0] < 1:
+    if not tried or tried[0] < 1 or len(tried) > _MOST:
         raise InvalidInput(
             "n_components to choose from",
             got=n_components,
-            bound="one or more whole numbers, 1 or more",
+            bound=f"whole numbers, 1 or more, from one to {_MOST:,} of them",
             remedy="give a range or a list",
         )
     return tried
@@ -188,6 +191,11 @@ def _rows_that_count(
 
 def _folds(n: int, folds: int, seed: int) -> NDArray[np.int64]:
     """(n,) the part that holds each row out."""
-    if folds != int(folds) or not 2 <= folds <= n:
-        raise InvalidInput("folds", got=folds, bound=f"a whole number from 2 to the {n} rows")
-    return np.random.default_rng(seed).permutation(np.arange(n) % int(folds))
+    if n < folds:
+        raise InvalidInput(
+            f'fewer rows than the {folds} folds that "heldout" holds out one by one',
+            got=n,
+            bound=f"at least {folds} rows",
+            remedy='give more rows, take fewer folds (of select), or another criterion, as "bic"',
+        )
+    return np.random.default_rng(seed).permutation(np.arange(n) % folds)

@@ -11,7 +11,7 @@ import numpy as np
 from gmm_core.covariances.kind import CovarianceType
 from gmm_core.errors import InvalidInput
 
-__all__ = ["INIT_PARAMS", "check_settings"]
+__all__ = ["INIT_PARAMS", "check_settings", "generator"]
 
 INIT_PARAMS = ("kmeans", "k-means++", "random", "random_from_data")
 
@@ -30,27 +30,45 @@ def check_settings(settings: Mapping[str, Any]) -> None:
                 raise InvalidInput(name, got=value, bound=bound)
 
 
+def generator(seed: int | np.random.Generator) -> np.random.Generator:
+    """The generator that a seed stands for; raises `InvalidInput` for what is no seed.
+
+    >>> int(generator(3).integers(10))
+    8
+    """
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            "seed", got=seed, bound="a whole number, 0 or more, or a numpy.random.Generator"
+        ) from None
+
+
 def _whole(least: int) -> tuple[Callable[[Any], bool], str]:
     def accepts(value: Any) -> bool:
-        return isinstance(value, Integral) and not _switch(value) and int(value) >= least
+        return isinstance(value, Integral) and not _switch(value) and least <= int(value) < 2**63
 
-    return accepts, f"a whole number, {least} or more"
+    return accepts, f"a whole number, {least} or more, below 2**63"
 
 
 def _one_of(*names: str) -> tuple[Callable[[Any], bool], str]:
     return lambda value: isinstance(value, str) and value in names, ", ".join(names)
 
 
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not _switch(value)
+
+
 def _not_negative(value: Any) -> bool:
-    return isinstance(value, Real) and float(value) >= 0
+    return _number(value) and float(value) >= 0
 
 
-def _variance(value: Any) -> bool:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        return False
-    return array.ndim <= 1 and bool((np.isfinite(array) & (array >= 0)).all())
+def _positive(value: Any) -> bool:
+    return value is None or (_number(value) and 0 < float(value) < np.inf)
+
+
+def _callable(value: Any) -> bool:
+    return value is None or callable(value)
 
 
 def _switch(value: Any) -> bool:
@@ -65,9 +83,22 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_components": _whole(1),
     "covariance_type": _one_of(*get_args(CovarianceType)),
     "tol": (_not_negative, "0 or more, in nats per row"),
-    "reg_covar": (_variance, "a variance, 0 or more, or one per feature"),
     "max_iter": _whole(0),
     "seed": _whole(0),
+    "n": _whole(0),
+    "n_samples": _whole(1),
+    "folds": _whole(2),
+    "kernel": _one_of("auto", "compiled", "numpy"),
+    "rule": (_callable, "a function, or None"),
+    "watch": (_callable, "a function, or None"),
+    "missing": _one_of("error", "marginalise"),
+    "weight_concentration_prior_type": _one_of("dirichlet_process", "dirichlet_distribution"),
+    "weight_concentration_prior": (_positive, "None, or a number, finite, above 0"),
+    "mean_precision_prior": (_positive, "None, or a number, finite, above 0"),
+    "degrees_of_freedom_prior": (
+        _positive,
+        "None, or a number, finite, above the features less one",
+    ),
     "criterion": _one_of("bic", "aic", "icl", "heldout"),
     "n_init": _whole(1),
     "init_params": _one_of(*INIT_PARAMS),

@@ -10,11 +10,12 @@ import numpy as np
 
 from gmm_core.arrays import Array, content_hash, frozen_array
 from gmm_core.errors import InvalidInput
-from gmm_core.features import Feature
-from gmm_core.mixture import Mixture
+from gmm_core.features import Feature, categorical_of, numeric_of
+from gmm_core.levels import LevelShares
+from gmm_core.mixed import AnyMixture, MixedMixture
 from gmm_core.moments import Moments
 
-__all__ = ["BlockSummary", "FitReport"]
+__all__ = ["BlockSummary", "FitReport", "check_levels"]
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,21 @@ class BlockSummary:
     Parameters
     ----------
     stream, key : name of the stream, block key.
-    features : the d features, in the order of every array.
-    mixture : the block mixture, in feature space.
-    moments : of the block's rows, in feature space.
+    features : the d numeric features, in the order of every array, then the categorical ones.
+    mixture : the block mixture, in feature space; a `MixedMixture` where features are categorical.
+    moments : of the block's rows, in feature space, as all here: of the numeric features.
     minimum, maximum : (d,) in feature space.
     regularisation : (d,) variance that the fit added: the mixture's covariance less this on its
         diagonal is the block's own.
     fit : how the fit went.
     input_digest, fit_fingerprint : what was fitted, and with which settings.
+    levels : for each categorical feature the shares of its levels, and what the fit added to them.
     """
 
     stream: str
     key: str
     features: tuple[Feature, ...]
-    mixture: Mixture
+    mixture: AnyMixture
     moments: Moments
     minimum: Array
     maximum: Array
@@ -69,16 +71,23 @@ class BlockSummary:
     fit: FitReport
     input_digest: str
     fit_fingerprint: str
+    levels: tuple[LevelShares, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", tuple(self.features))
-        d = len(self.features)
-        if not self.mixture.n_features == self.moments.n_features == d:
+        object.__setattr__(self, "levels", tuple(self.levels))
+        d = len(numeric_of(self.features))
+        if self.mixture.n_features != len(self.features) or self.moments.n_features != d:
             raise InvalidInput(
                 "features, mixture and moments of a block summary disagree",
-                got=(d, self.mixture.n_features, self.moments.n_features),
+                got=(len(self.features), self.mixture.n_features, self.moments.n_features),
                 bound="the same number of features",
             )
+        check_levels(self.features, self.mixture)
+        sizes = tuple(len(one.shares) for one in self.levels)
+        wanted = tuple(len(one.level_names) for one in categorical_of(self.features))
+        if sizes != wanted:
+            raise InvalidInput("levels of a block summary", got=sizes, bound=str(wanted))
         for name in ("minimum", "maximum", "regularisation"):
             object.__setattr__(self, name, frozen_array(getattr(self, name), name, (d,)))
         if (self.regularisation < 0).any():
@@ -107,13 +116,25 @@ class BlockSummary:
     def digest(self) -> str:
         """64 hex digits that identify the content; how many seconds the fit took does not count."""
         fit = self.fit
+        names = tuple((f.name, f.levels if f.categorical else f.transform) for f in self.features)
+        shares = (part for one in self.levels for part in (one.shares, one.added))
         return content_hash(
-            "block summary", self.stream, self.key, tuple((f.name, f.transform) for f in self.features),
+            "block summary", self.stream, self.key, names,
             self.mixture.content_hash(), self.moments.weight, self.moments.mean,
             self.moments.scatter, self.minimum, self.maximum, self.regularisation,
             fit.status, fit.converged, fit.iterations, float(fit.log_likelihood), fit.restarts,
-            fit.reseeded, self.input_digest, self.fit_fingerprint,
+            fit.reseeded, self.input_digest, self.fit_fingerprint, *shares,
         )  # fmt: skip
+
+
+def check_levels(features: Sequence[Feature], mixture: AnyMixture) -> None:
+    """Raises `InvalidInput` unless a mixture has the categorical features, and levels, declared."""
+    wanted = tuple(len(feature.level_names) for feature in categorical_of(features))
+    got = mixture.sizes if isinstance(mixture, MixedMixture) else ()
+    if got != wanted:
+        raise InvalidInput(
+            "levels of the categorical features of a mixture", got=got, bound=str(wanted)
+        )
 
 
 def common_features(summaries: Sequence[BlockSummary]) -> tuple[Feature, ...]:

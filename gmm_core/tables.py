@@ -93,16 +93,34 @@ def components_table(stream: Stream, champion: ModelVersion, model: DensityModel
         f"{stream.name}: champion is version {champion.version}, {blocks} "
         f"{tags['first_block']} to {tags['last_block']}, {int(tags['rows']):,} rows"
     )
-    table.add_column("component", justify="right")
+    table.add_column("id", justify="right")
     table.add_column("weight", justify="right")
-    for name, feature in stream.features.items():
+    for name, feature in stream.numeric_features.items():
         table.add_column(f"{name}\n({feature.unit})" if feature.unit else name)
+    for name in stream.categorical_features:
+        table.add_column(f"{name}\n(most often)")
     rows = model.component_table()
     for component in sorted({row["component"] for row in rows}, key=lambda c: -_weight(rows, c)):
         cells = {row["feature"]: row for row in rows if row["component"] == component}
-        spans = (_span(cells[name]) for name in stream.features)
-        table.add_row(str(component), f"{_weight(rows, component):.3f}", *spans)
+        spans = (_span(cells[name]) for name in stream.numeric_features)
+        table.add_row(
+            str(next(iter(cells.values()))["component_id"]),
+            f"{_weight(rows, component):.3f}",
+            *spans,
+            *(_most_often(model, component, name) for name in stream.categorical_features),
+        )
     return table
+
+
+def _most_often(model: DensityModel, component: int, feature: str) -> str:
+    """A component's most probable level, and how probable it is."""
+    levels = (
+        row
+        for row in model.level_table()
+        if row["component"] == component and row["feature"] == feature
+    )
+    top = max(levels, key=lambda row: float(row["probability"]))
+    return f"{top['level']} {top['probability']:.0%}"
 
 
 def _table(title: str) -> Table:

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import CovarianceType, kind_of
-from gmm_core.mixture import Mixture
+from gmm_core.mixed import AnyMixture, MixedMixture
 from gmm_core.pooling import common_type, pool
 from gmm_core.reduction import reduce
+from gmm_core.reduction.choice import ChoiceCriterion, choose
+from gmm_core.refinement.window import refine, seed_of
+from gmm_core.strategy import DEFAULT, Strategy, strategy_of
 from gmm_core.summary import BlockSummary
 
 __all__ = ["block_set_hash", "select_blocks", "window_mixture"]
@@ -37,15 +40,62 @@ def block_set_hash(summaries: Iterable[BlockSummary]) -> str:
 
 def window_mixture(
     summaries: Sequence[BlockSummary],
-    k: int,
-    criterion: str = "hotelling",
+    k: int | Iterable[int],
+    strategy: Strategy | str = DEFAULT,
     covariance_type: CovarianceType | None = None,
-) -> Mixture:
-    """The blocks' mixtures pooled and reduced, once, to k components.
+    *,
+    previous_k: int | None = None,
+    k_criterion: ChoiceCriterion = "bic",
+) -> AnyMixture:
+    """The blocks' mixtures pooled, reduced, once, to k components, and refined.
 
-    `covariance_type` is that of the result, whatever the blocks'; `None` is the blocks' own, "full"
-    when they differ.
+    Parameters
+    ----------
+    k : components; or several numbers, as range(2, 9), of which the best is taken by `k_criterion`,
+        "bic" or "icl". `previous_k`, if given and among them, stays unless another is clearly better
+        (`gmm_core.reduction.choice`). The outcome is that of the number taken. Not with categorical
+        features.
+    strategy : how; or a preset's name ("default", "paper"), or a criterion's for a reduction by it
+        that is not refined. Whatever it is, mean and covariance are the pooled ones, and neither
+        the order of the blocks nor chance counts: seeds come from the blocks' keys.
+    covariance_type : of the result, whatever the blocks'; `None` is the blocks' own, "full" when
+        they differ.
     """
+    strategy = strategy_of(strategy)
     pooled, wanted = pool(summaries), covariance_type or common_type(summaries)
     own = pooled.as_type(kind_of(wanted).scatter_type)
-    return reduce(own, k, criterion=criterion).as_type(wanted)
+    if isinstance(own, MixedMixture):
+        return _mixed(own, k, strategy).as_type(wanted)
+    seed = seed_of(summary.key for summary in summaries)
+    if isinstance(k, Iterable):
+        k = choose(
+            own,
+            k,
+            float(sum(summary.moments.weight for summary in summaries)),
+            criterion=k_criterion,
+            previous=previous_k,
+            strategy=strategy,
+            covariance_type=wanted,
+            seed=seed,
+        ).k
+    reduced = reduce(own, k, criterion=strategy.criterion, search=strategy.search)
+    return refine(own, reduced, strategy, seed).as_type(wanted)
+
+
+def _mixed(pooled: MixedMixture, k: int | Iterable[int], strategy: Strategy) -> MixedMixture:
+    """Refinement does not know categorical features: what it would drop must not be lost unsaid."""
+    if isinstance(k, Iterable):
+        raise InvalidInput(
+            "k to choose from for a window with categorical features",
+            got=k,
+            bound="one number of components",
+            remedy="give that number",
+        )
+    if strategy.moves:
+        raise InvalidInput(
+            "a strategy that refines a window with categorical features",
+            got=f"refine {strategy.refine!r}, polish_points {strategy.polish_points}",
+            bound='refine "none" and polish_points 0',
+            remedy='take the strategy "runnalls"',
+        )
+    return reduce(pooled, k, criterion=strategy.criterion, search=strategy.search)

@@ -6,7 +6,7 @@ scikit-learn does: set by hand, they count.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,10 +17,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gmm_core.arrays import Array, as_rows, as_weights, frozen_array
 from gmm_core.covariances.cholesky import whitener_diagonal
 from gmm_core.errors import InvalidInput
+from gmm_core.estimators.digits import holds, narrowed
 from gmm_core.estimators.precisions import covariances_of, factors_of, precisions_of, whiteners_of
 from gmm_core.evaluation import in_chunks
 from gmm_core.fitting.estep import Joint
 from gmm_core.fitting.missing import observed_log_joint as log_joint
+from gmm_core.fitting.rows import Rows
+from gmm_core.fitting.shares import labels, log_shares
 from gmm_core.frames import column_names
 from gmm_core.gaussian import CovarianceKind, kind_of, log_normalise
 from gmm_core.mixture import Mixture
@@ -29,6 +32,10 @@ from gmm_core.settings import check_settings
 __all__ = ["MixtureEstimator"]
 
 _FLOATS = [np.float64, np.float32]
+_SETS = {
+    "result_": ", and a model made from a known mixture was not fitted",
+    "selection_": " when n_components are several numbers",
+}
 
 
 class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -43,11 +50,30 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
     means_ : (k, d)
     covariances_, precisions_, precisions_cholesky_ : (k, d, d) for "full", (d, d) for "tied", (k, d)
         for "diag", (k,) for "spherical"; the last is the upper triangular U with U U' the precision.
+        All are float32 where rows are and float32 holds their squares: with deviations from 1.1e-19
+        to 9.2e18. Otherwise, and for other rows, all are float64.
     n_features_in_, feature_names_in_ : d, and the columns' names where rows came as a table.
     """
 
+    if not TYPE_CHECKING:  # a type checker would believe in every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say why an attribute of a fit is missing."""
+            kind, what = type(self).__name__, ""
+            if name == "mixture_":  # the property said so; Python then asks here
+                self._check_fitted()
+            if name in ("result_", "selection_"):
+                what = f": `fit` sets it{_SETS[name]}"
+            raise AttributeError(
+                f"this {kind} has no attribute {name!r}{what}", name=name, obj=self
+            )
+
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """(n,) log-density of rows X (n, d), in nats; float32 when rows and model are.
+
+        But float64 where float32 cannot hold one of them: where a row is 1e19 deviations away. With
+        missing="marginalise", a row that lacks values has the density of the others, per unit of these
+        alone, and one without any value has 0: not to be compared with those of whole rows.
 
         Raises `NotFittedError` before `fit`, a `ValueError` (mostly `InvalidInput`) for bad rows.
 
@@ -57,7 +83,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_fitted()
         rows = self._rows(X)
-        return self._log_prob(rows).astype(self._answer_type(rows), copy=False)
+        return narrowed(self._log_prob(rows), self._answer_type(rows))
 
     def score(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
@@ -106,13 +132,13 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_fitted()
         rows, joint, kind = self._rows(X), self._joint(), self._kind()
-        kind_of_answer = self._answer_type(rows)
-        return in_chunks(
-            rows,
-            lambda part: np.exp(log_normalise(log_joint(part, joint, kind))[1]).astype(
-                kind_of_answer, copy=False
-            ),
-        )
+        dtype = self._answer_type(rows)
+
+        def answer(part: Array) -> NDArray[Any]:
+            shares = np.exp(log_shares(part, log_joint(part, joint, kind), joint))
+            return shares.astype(dtype, copy=False)
+
+        return in_chunks(rows, answer)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Rows (n, d) drawn from the model and their components (n,), grouped by component.
@@ -126,9 +152,8 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
         ([[3.8], [2.4], [3.0]], [0, 0, 0])
         """
         self._check_fitted("weights_", "means_", "covariances_")
-        if n_samples < 1:
-            raise InvalidInput("n_samples", got=n_samples, bound="1 or more")
-        rng = check_random_state(self.random_state)
+        check_settings({"n_samples": n_samples})
+        rng = self._rng()
         weights, means, covariances = (
             np.asarray(part, dtype=np.float64)
             for part in (self.weights_, self.means_, self.covariances_)
@@ -168,14 +193,17 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return Mixture(weights / weights.sum(), joint.means, covariances, self.covariance_type)
 
     def _set_mixture(self, mixture: Mixture, dtype: Any = np.float64) -> Self:
-        """Set the parameter attributes, in `dtype`."""
+        """Set the parameter attributes, in `dtype` where it holds them all, else in float64."""
         factors = factors_of(mixture)
+        precisions = precisions_of(factors, mixture.covariance_type)
+        if not holds(dtype, mixture, factors, precisions):
+            dtype = np.float64
         self._mixture = mixture
         self.weights_ = mixture.weights.astype(dtype)
         self.means_ = mixture.means.astype(dtype)
         self.covariances_ = mixture.covariances.astype(dtype)
         self.precisions_cholesky_ = factors.astype(dtype)
-        self.precisions_ = precisions_of(factors, mixture.covariance_type).astype(dtype)
+        self.precisions_ = precisions.astype(dtype)
         return self
 
     def _holds(self, mixture: Mixture) -> bool:
@@ -190,17 +218,33 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def _check_fitted(self, *names: str) -> None:
         names = names or ("weights_", "means_", "precisions_cholesky_")
         needed = ", ".join(names)
-        message = f"This %(name)s instance is not fitted yet: call `fit`, or set {needed}."
+        message = f"This %(name)s instance is not fitted yet: call `fit` first, or set {needed}."
         check_is_fitted(self, names, msg=message)
+
+    def _rng(self) -> np.random.RandomState:
+        """What `random_state` stands for; raises `InvalidInput` for what is none."""
+        try:
+            rng: np.random.RandomState = check_random_state(self.random_state)
+        except (TypeError, ValueError):
+            raise InvalidInput(
+                "random_state",
+                got=self.random_state,
+                bound="None, a whole number from 0 to 4294967295, or a numpy RandomState",
+            ) from None
+        return rng
 
     def _check_settings(self) -> None:
         """Raises `InvalidInput` for a parameter of the constructor that `fit` cannot use."""
         check_settings(self.get_params(deep=False))
+        self._rng()
 
     def _fit_rows(
         self, X: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[NDArray[Any], Array | None]:
-        """Checked rows and weights of a fit, without the rows of weight 0."""
+        """Checked rows and weights of a fit, without the rows of weight 0.
+
+        Raises `InvalidInput`, or `FitFailed` for a constant feature, before any start is sought.
+        """
         rows = self._rows(X, reset=True)
         weight = as_weights(sample_weight, len(rows))
         if weight is not None and not weight.all():
@@ -212,11 +256,31 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 bound=f"at least n_components = {self.n_components}",
                 remedy="lower n_components",
             )
+        missing = getattr(self, "missing", None)
+        how = (self.reg_covar, self.n_components)
+        Rows.of(rows, weight, *how, isotropic=self._kind().isotropic, missing=missing)
         return rows, weight
 
-    def _rows(self, X: Any, *, reset: bool = False) -> NDArray[Any]:
-        """Checked rows (n, d); `reset` learns the number and names of features instead of checking."""
-        least, d = (2, None) if reset else (1, np.shape(self.means_)[-1])
+    def _check_warm(self, mixture: Mixture, d: int) -> None:
+        """Raises `InvalidInput` unless a fit of d features can go on from the mixture of the last."""
+        names = ("n_components", "features", "covariance_type")
+        before = (mixture.n_components, mixture.n_features, mixture.covariance_type)
+        now = (self.n_components, d, self.covariance_type)
+        if before != now:
+            told, wanted = (
+                ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+                for values in (before, now)
+            )
+            raise InvalidInput(
+                f"warm_start goes on from a fit of other components, features or type: {told}",
+                bound=wanted,
+                remedy="set warm_start=False to begin anew",
+            )
+
+    def _rows(self, X: Any, *, reset: bool = False, least: int | None = None) -> NDArray[Any]:
+        """Checked rows (n, d), `least` or more; `reset` learns the features instead of checking."""
+        d = None if reset else np.shape(self.means_)[-1]
+        least = (2 if reset else 1) if least is None else least
         if column_names(X) is None:
             rows = validate_data(
                 self,
@@ -254,7 +318,7 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _labels(self, rows: NDArray[Any]) -> NDArray[np.int64]:
         joint, kind = self._joint(), self._kind()
-        return in_chunks(rows, lambda part: log_joint(part, joint, kind).argmax(axis=1))
+        return in_chunks(rows, lambda part: labels(part, log_joint(part, joint, kind), joint))
 
     def _answer_type(self, rows: NDArray[Any]) -> Any:
         return np.result_type(rows.dtype, np.asarray(self.means_).dtype)

@@ -10,18 +10,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from gmm_core.arrays import Array
 from gmm_core.covariances.kind import CovarianceType
-from gmm_core.errors import BlockmixError, FitFailed
 from gmm_core.estimators.base import MixtureEstimator
 from gmm_core.estimators.starts import MANY, responsibilities
-from gmm_core.estimators.trial import Trial
+from gmm_core.estimators.trial import Trial, iterations_of
 from gmm_core.fitting.estep import Joint
+from gmm_core.fitting.starts import best_of
 from gmm_core.variational.ascent import Shares
 from gmm_core.variational.fit import BayesianResult, fit_bayesian
 from gmm_core.variational.normal_wishart import expected_joint
+from gmm_core.variational.priors import PriorSettings
 from gmm_core.variational.weight_priors import WeightPriorType, weight_prior
 
 __all__ = ["BayesianGaussianMixture"]
@@ -56,8 +56,13 @@ class BayesianGaussianMixture(MixtureEstimator):
     max_iter : iterations at most, per start; 0 keeps the start itself.
     n_init : starts; the best is kept.
     init_params : "kmeans", "k-means++", "random" or "random_from_data".
-    weight_concentration_prior_type, weight_concentration_prior, mean_precision_prior, mean_prior,
-        degrees_of_freedom_prior, covariance_prior : priors, as in `fit_bayesian`.
+    weight_concentration_prior_type : "dirichlet_process" or "dirichlet_distribution".
+    weight_concentration_prior : the larger, the more components share the rows; 1 / k by default.
+    mean_precision_prior : rows' worth of knowledge of the means; 1 by default.
+    mean_prior : (d,) where means are expected; by default the mean of the rows.
+    degrees_of_freedom_prior : rows' worth of knowledge of the covariances, above d - 1; d by default.
+    covariance_prior : (d, d), for "diag" (d,), for "spherical" a number: that many rows' worth of
+        scatter; by default the rows' covariance.
     random_state : int, `RandomState` or None; decides starts and samples.
     warm_start : whether `fit` goes on from `result_`.
     verbose, verbose_interval : 1 prints every `verbose_interval`-th iteration, 2 also how it went.
@@ -130,25 +135,20 @@ class BayesianGaussianMixture(MixtureEstimator):
         Raises
         ------
         InvalidInput : a `ValueError`: a parameter, the rows or the weights are wrong.
-        FitFailed : no start gave a usable mixture; raise `reg_covar`.
+        FitFailed : a `ValueError`: no start gave a usable mixture; raise `reg_covar`.
 
         >>> BayesianGaussianMixture().fit([[1.0], [3.0]]).means_
         array([[2.]])
         """
         self._check_settings()
         rows, weight = self._fit_rows(X, sample_weight)
-        best: BayesianResult | None = None
-        failure: BlockmixError | None = None
-        for watch, start, seed in self._starts(rows, weight):
-            try:
-                result = self._run(watch, rows, weight, start, seed)
-            except BlockmixError as error:  # another start may still succeed
-                failure = error
-                continue
-            if best is None or result.lower_bound > best.lower_bound:
-                best = result
-        if best is None:
-            raise failure or FitFailed("no start")
+        PriorSettings(*(getattr(self, name) for name in _PRIORS)).check(self._kind(), rows.shape[1])
+
+        def outcome(begun: tuple[_Watch, BayesianResult | Shares | None, int]) -> BayesianResult:
+            watch, start, seed = begun
+            return self._run(watch, rows, weight, start, seed)
+
+        best = best_of(self._starts(rows, weight), outcome, lambda result: result.lower_bound)
         return self._keep(best, rows.dtype)
 
     def fit_predict(
@@ -166,8 +166,9 @@ class BayesianGaussianMixture(MixtureEstimator):
         self, rows: NDArray[Any], weight: Array | None
     ) -> Iterator[tuple[_Watch, BayesianResult | Shares | None, int]]:
         """What each start is watched by, begins with (`None`: `fit_bayesian` finds it), its seed."""
-        rng = check_random_state(self.random_state)
+        rng = self._rng()
         if self.warm_start and hasattr(self, "result_"):
+            self._check_warm(self.result_.mixture, rows.shape[1])
             yield self._watch(0, self.result_.lower_bound), self.result_, 0
             return
         for number in range(self.n_init):
@@ -206,7 +207,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     def _keep(self, result: BayesianResult, dtype: Any) -> Self:
         if not result.converged and self.max_iter:
             warnings.warn(
-                f"No start converged in {result.iterations} iterations: raise max_iter or tol",
+                f"No start converged in {iterations_of(result.iterations)}: raise max_iter or tol",
                 ConvergenceWarning,
                 stacklevel=3,
             )

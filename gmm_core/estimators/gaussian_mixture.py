@@ -10,16 +10,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from gmm_core.arrays import Array, Missing
 from gmm_core.covariances.kind import CovarianceType
 from gmm_core.criteria import Criterion, free_parameters
 from gmm_core.em import FitResult, FitStatus, fit
-from gmm_core.errors import FitFailed, InvalidInput
-from gmm_core.estimators.choice import ChoosingEstimator
+from gmm_core.errors import InvalidInput
+from gmm_core.estimators.choice import ChoosingEstimator, readable_again
 from gmm_core.estimators.starts import MANY, Given, start_of
-from gmm_core.estimators.trial import Trial
+from gmm_core.estimators.trial import Trial, iterations_of
+from gmm_core.fitting.standardising import added_variance
+from gmm_core.fitting.starts import best_of
 from gmm_core.mixture import Mixture
 
 __all__ = ["GaussianMixture"]
@@ -43,18 +44,23 @@ class GaussianMixture(ChoosingEstimator):
     n_init : starts; the best is kept.
     init_params : "kmeans", "k-means++", "random" or "random_from_data".
     weights_init, means_init, precisions_init : (k,), (k, d), and the shape of `precisions_`; each
-        takes the place of what `init_params` gives.
+        takes the place of what `init_params` gives. Not with several `n_components`.
     random_state : int, `RandomState` or None; decides starts and samples.
     warm_start : whether `fit` goes on from the last fit.
-    verbose, verbose_interval : 1 prints every `verbose_interval`-th iteration, 2 also how it went.
+    verbose, verbose_interval : 1 prints every `verbose_interval`-th iteration, 2 also how it went; of
+        several `n_components`, before each which it is.
     criterion : "bic", "aic", "icl" or "heldout", as in `select`; for several `n_components`.
-    missing, background : as in `fit` of `gmm_core.em`: "marginalise" takes NaN as a missing value,
-        `True` explains outliers. Starts are then that fit's own, unless given whole.
+    missing : "error" refuses NaN; "marginalise" takes it as a missing value, and fits what each row
+        has. Densities of rows with gaps are not to be compared with those of whole rows.
+    background : `True`, or its share at the start, adds a uniform component that explains outliers.
+        With it, and with gaps, `init_params` is not used: starts are those of `gmm_core.fit`.
 
     Attributes
     ----------
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : float32 where rows were;
-        shapes as in `MixtureEstimator`. Set by hand, they are what answers are computed from.
+        (k,), (k, d), and for the last three (k, d, d) for "full", (d, d) for "tied", (k, d) for "diag",
+        (k,) for "spherical". Set by hand, they are what answers are computed from.
+    n_components_ : k of the fit; of several `n_components`, the one kept.
     mixture_ : the same as a `Mixture`.
     result_ : `FitResult` of the best start; its log-likelihood is that of `mixture_`, with the
         background if there is one.
@@ -91,7 +97,7 @@ class GaussianMixture(ChoosingEstimator):
         missing: Missing = "error",
         background: bool | float = False,
     ) -> None:
-        self.n_components: Any = n_components
+        self.n_components: Any = readable_again(n_components)
         self.covariance_type = covariance_type
         self.tol = tol
         self.reg_covar = reg_covar
@@ -128,11 +134,11 @@ class GaussianMixture(ChoosingEstimator):
         self._check_settings()
         rows, weight = self._fit_rows(X, sample_weight)
         if self.warm_start and hasattr(self, "converged_"):
+            self._check_warm(self.mixture_, rows.shape[1])
             trial = self._trial(0, self.lower_bound_)
-            found = [(trial, self._run(trial, rows, weight, self.mixture_))]
+            best = trial, self._run(trial, rows, weight, self.mixture_)
         else:
-            found = self._tried(rows, weight)
-        best = max(found, key=lambda outcome: outcome[0].bound)
+            best = self._tried(rows, weight)
         return self._keep(*best, rows.dtype)
 
     def fit_predict(
@@ -175,41 +181,47 @@ class GaussianMixture(ChoosingEstimator):
         ----------
         parameters : of the constructor, but for `n_components` and `covariance_type`.
 
+        Raises `InvalidInput` for what is no `Mixture`, and for other parameters. Before `fit` there is
+        no `result_`.
+
         >>> known = Mixture([1.0], [[0.0]], [1.0], "spherical")
         >>> GaussianMixture.from_mixture(known).score_samples([[0.0]]).round(3).tolist()
         [-0.919]
         """
+        if not isinstance(mixture, Mixture):
+            raise InvalidInput("mixture", got=mixture, bound="a Mixture", remedy="make one first")
+        own = ("covariance_type", "n_components")
+        allowed = [name for name in cls._get_param_names() if name not in own]
+        if wrong := sorted(set(parameters).difference(allowed)):
+            raise InvalidInput(
+                "parameters that from_mixture does not take",
+                got=", ".join(wrong),
+                bound=", ".join(allowed),
+                remedy="leave out what the mixture itself says",
+            )
         model = cls(mixture.n_components, covariance_type=mixture.covariance_type, **parameters)
-        model.n_features_in_ = mixture.n_features
+        model.n_features_in_, model.n_components_ = mixture.n_features, mixture.n_components
         model.converged_, model.n_iter_ = False, 0
         model.lower_bound_, model.lower_bounds_ = -math.inf, []
         return model._set_mixture(mixture)
 
-    def _tried(self, rows: NDArray[Any], weight: Array | None) -> list[tuple[Trial, FitResult]]:
-        """The outcomes of all starts that led to a mixture: one at least."""
-        kind, k = self._kind(), self.n_components
-        inits = (self.weights_init, self.means_init, self.precisions_init)
-        given = Given(*inits, kind, k, rows.shape[1])
-        rng = check_random_state(self.random_state)
+    def _tried(self, rows: NDArray[Any], weight: Array | None) -> tuple[Trial, FitResult]:
+        """The best outcome of all starts."""
+        kind, k, d = self._kind(), self.n_components, rows.shape[1]
+        given = Given(self.weights_init, self.means_init, self.precisions_init, kind, k, d)
+        rng = self._rng()
+        how = (added_variance(self.reg_covar, d), self.init_params, rng)
         many = self.init_params == "kmeans" and len(rows) >= MANY
         sampled = given.nothing and (many or self._seeded_by_fit(rows))
-        found: list[tuple[Trial, FitResult]] = []
-        failure: FitFailed | None = None
-        for number in range(self.n_init):
-            trial, start, seed = self._trial(number), None, 0
-            try:
-                if sampled and self.max_iter:
-                    seed = int(rng.randint(2**31 - 1))
-                else:
-                    how = (self.reg_covar, self.init_params, rng)
-                    drawn = None if given.everything else start_of(rows, weight, k, kind, *how)
-                    start = given.over(drawn, kind)
-                found.append((trial, self._run(trial, rows, weight, start, seed)))
-            except FitFailed as error:  # another start may still succeed
-                failure = error
-        if failure and not found:
-            raise failure
-        return found
+
+        def outcome(number: int) -> tuple[Trial, FitResult]:
+            trial = self._trial(number)
+            if sampled and self.max_iter:
+                return trial, self._run(trial, rows, weight, None, int(rng.randint(2**31 - 1)))
+            drawn = None if given.everything else start_of(rows, weight, k, kind, *how)
+            return trial, self._run(trial, rows, weight, given.over(drawn, kind))
+
+        return best_of(range(self.n_init), outcome, lambda found: found[0].bound)
 
     def _trial(self, number: int, previous: float = -math.inf) -> Trial:
         return Trial(number, int(self.verbose), int(self.verbose_interval), previous)
@@ -247,12 +259,12 @@ class GaussianMixture(ChoosingEstimator):
     def _keep(self, trial: Trial, result: FitResult, dtype: Any) -> Self:
         if not result.converged and self.max_iter:
             warnings.warn(
-                f"No start converged: the best made {result.iterations} iterations. Raise max_iter "
+                f"No start converged: the best made {iterations_of(result.iterations)}. Raise max_iter "
                 "or tol, try other init_params, or look for components without width.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        self.result_ = result
+        self.result_, self.n_components_ = result, result.mixture.n_components
         self.converged_, self.n_iter_ = result.converged, result.iterations
         self.lower_bound_, self.lower_bounds_ = trial.bound, trial.bounds
         return self._set_mixture(result.mixture, dtype)

@@ -28,6 +28,7 @@ MANY = 65_536  # rows from which k-means on all of them would take longer than t
 _EMPTY = 10 * float(np.finfo(np.float64).eps)
 _SUM_SLACK = {np.dtype(np.float32): 1e-6}
 _TINY = float(np.finfo(np.float64).tiny)
+_SYMMETRY_SLACK = 1e-5
 
 
 class Given:
@@ -75,11 +76,13 @@ def start_of(
     weight: Array | None,
     k: int,
     kind: CovarianceKind,
-    reg_covar: ArrayLike,
+    added: Array,
     init_params: str,
     rng: np.random.RandomState,
 ) -> Mixture:
     """The mixture that `init_params` gives for rows (n, d): responsibilities, then one M-step.
+
+    Variance `added` (d,) is added to each component's.
 
     Raises `FitFailed` where a component has no width, as one of a single row has without
     `reg_covar`.
@@ -88,18 +91,12 @@ def start_of(
     shares = responsibilities(rows, weight, k, init_params, rng)
     statistics = statistics_of(rows, weight, k, kind, shares, shift)
     total = np.maximum(statistics.weight, _EMPTY)
-    try:
-        added = np.broadcast_to(np.asarray(reg_covar, dtype=np.float64), shift.shape)
-    except ValueError:
-        raise InvalidInput(
-            "reg_covar", got=reg_covar, bound=f"a number, or {len(shift)} numbers"
-        ) from None
     covariances = kind.with_added(kind.from_scatter(statistics.scatter, total), added)
     try:
         return Mixture(total / total.sum(), statistics.mean + shift, covariances, kind.name)
     except InvalidInput as error:
         raise FitFailed(
-            f"no usable start of {k} components: {error.problem}",
+            f"no usable start of {k} component{'s' * (k > 1)}: {error.problem}",
             got=error.got,
             remedy="raise reg_covar, lower n_components, or drop features that depend on others",
         ) from None
@@ -114,9 +111,9 @@ def responsibilities(
     label = np.full(len(rows), -1)
     if init_params == "kmeans":
         means = KMeans(n_clusters=k, n_init=1, random_state=rng)
-        label = means.fit(rows, sample_weight=weight).labels_
+        label = means.fit(_squarable(rows), sample_weight=weight).labels_
     elif init_params == "k-means++":
-        _, index = kmeans_plusplus(rows, k, sample_weight=weight, random_state=rng)
+        _, index = kmeans_plusplus(_squarable(rows), k, sample_weight=weight, random_state=rng)
         label[index] = np.arange(k)
     else:
         chance = None if weight is None else weight / weight.sum()
@@ -141,6 +138,16 @@ def statistics_of(
     return total
 
 
+def _squarable(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows whose squares are numbers: divided by a power of two, which costs no digit, if need be."""
+    limits = np.finfo(rows.dtype)
+    largest = max(float(rows.max()), -float(rows.min()))
+    if not largest or float(limits.tiny) ** 0.25 < largest < float(limits.max) ** 0.25:
+        return rows
+    smaller: NDArray[Any] = np.ldexp(rows, -int(np.frexp(largest)[1]))
+    return smaller
+
+
 def _proportions(values: Array) -> Array:
     proportions: Array = values / values.sum(axis=1)[:, None]
     return proportions
@@ -149,7 +156,12 @@ def _proportions(values: Array) -> Array:
 def _weights(values: ArrayLike, k: int) -> Array:
     weights = frozen_array(values, "weights_init", (k,))
     if (weights < 0).any() or (weights > 1).any():
-        raise InvalidInput("weights_init", got=weights.tolist(), bound="every weight in [0, 1]")
+        wrong = int(((weights < 0) | (weights > 1)).argmax())
+        raise InvalidInput(
+            f"weights_init: that of component {wrong}",
+            got=float(weights[wrong]),
+            bound="every weight in [0, 1]",
+        )
     slack = _SUM_SLACK.get(np.asarray(values).dtype, 1e-8)
     if abs(weights.sum() - 1) > slack:
         raise InvalidInput(
@@ -166,9 +178,12 @@ def _weights(values: ArrayLike, k: int) -> Array:
 
 def _covariances(values: ArrayLike, kind: CovarianceKind, k: int, d: int) -> Array:
     precisions = frozen_array(values, "precisions_init", kind.shape(k, d))
-    if kind.asymmetry(precisions) > 1e-5:
+    if kind.asymmetry(precisions) > _SYMMETRY_SLACK:
         raise InvalidInput(
-            "precisions_init is not symmetric", got=precisions.tolist(), bound="P equals P'"
+            "precisions_init is not symmetric: the largest relative difference from its transpose",
+            got=kind.asymmetry(precisions),
+            bound=f"at most {_SYMMETRY_SLACK}",
+            remedy="take the mean of each precision and its transpose",
         )
     try:
         return covariances_of(precisions, kind.name)

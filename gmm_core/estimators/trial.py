@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from gmm_core.em import FitStatus, State, Task
+from gmm_core.fitting.loop import State, Task
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "iterations_of", "tell"]
 
 
 @dataclass
 class Trial:
-    """A rule for the loop of `em`: an instance watches one start.
+    """A rule for the loop of EM (`gmm_core.fitting.loop`): an instance watches one start.
 
     scikit-learn compares the bounds *before* two M-steps in a row, and keeps the M-step that
-    followed. Rows without a component of their own (see `em`) put the end off.
+    followed. Components placed anew put the end off.
 
     Parameters
     ----------
@@ -35,26 +35,20 @@ class Trial:
     def __post_init__(self) -> None:
         self._began = self._told = time.perf_counter()
         if self.verbose:
-            _tell(f"Initialization {self.number}")
+            tell(f"Initialization {self.number}")
 
     @property
     def bound(self) -> float:
         """The last bound, in nats per row; -inf before the first."""
         return self.bounds[-1] if self.bounds else -math.inf
 
-    def __call__(self, task: Task, before: State, after: State) -> State:
+    def __call__(self, task: Task, before: State, after: State) -> State | None:
         # A density per standardised unit becomes one per unit of the caller by that unit's size.
         value = before.log_likelihood - task.rows.log_volume
         change, self.previous = value - self.previous, value
         self.bounds.append(value)
         self._tell_iteration(change)
-        if not after.complete:
-            return after
-        if abs(change) < task.tol:
-            return replace(after, status=FitStatus.CONVERGED)
-        if len(after.trace) >= task.max_iter:
-            return replace(after, status=FitStatus.STOPPED)
-        return after
+        return after if abs(change) < task.tol else None
 
     def end(self, *, converged: bool) -> None:
         """Tell how it ended."""
@@ -63,7 +57,7 @@ class Trial:
             seconds = time.perf_counter() - self._began
             outcome += f" time lapse {seconds:.5f}s\t lower bound {self.bound:.5f}."
         if self.verbose:
-            _tell(outcome)
+            tell(outcome)
 
     def _tell_iteration(self, change: float) -> None:
         if not self.verbose or len(self.bounds) % self.interval:
@@ -72,8 +66,18 @@ class Trial:
         if self.verbose > 1:
             message += f"\t time lapse {now - self._told:.5f}s\t ll change {change:.5f}"
         self._told = now
-        _tell(message)
+        tell(message)
 
 
-def _tell(message: str) -> None:
+def iterations_of(count: int) -> str:
+    """A number of iterations in words.
+
+    >>> iterations_of(1), iterations_of(2)
+    ('1 iteration', '2 iterations')
+    """
+    return f"{count} iteration{'s' * (count != 1)}"
+
+
+def tell(message: str) -> None:
+    """Print, where `verbose` asks for it."""
     print(message)  # noqa: T201  (what `verbose` asks for)

@@ -1,3 +1,3 @@
-"""What a fit works with: checked rows, starts, and E-steps. The loops are `em` and `variational`."""
+"""What a fit works with: checked rows, starts, and E-steps. `em` and `variational` put it together."""
 
 __all__: list[str] = []

@@ -47,12 +47,15 @@ class Joint:
     ----------
     offsets : (k,), means : (k, d), whiteners : (k, d, d) lower triangular, or (k, d).
     background : the same for what no component explains, everywhere equal; -inf for nothing.
+    levels : (k, m) what each level of a row's categorical features adds, features side by side
+        (`gmm_core.fitting.categories`); `None` without such features.
     """
 
     offsets: Array
     means: Array
     whiteners: Array
     background: float = NO_BACKGROUND
+    levels: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,15 @@ class Parameters:
     """A mixture in standardised space, unchecked: weights (k,), means (k, d), covariances.
 
     `background` is the log of weight times density of a uniform background, -inf for none; the
-    weights of components and background sum to 1.
+    weights of components and background sum to 1. `levels` (k, m), if any, are the probabilities of
+    the levels of categorical features, side by side.
     """
 
     weights: Array
     means: Array
     covariances: Array
     background: float = NO_BACKGROUND
+    levels: Array | None = None
 
     def joint(self, kind: CovarianceKind) -> Joint:
         """Raises `InvalidInput` when a covariance is not positive definite."""
@@ -74,7 +79,8 @@ class Parameters:
         whiteners = kind.whiteners(self.covariances, k, d)
         diagonal = whitener_diagonal(whiteners)
         offsets = np.log(self.weights) + np.log(diagonal).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
-        return Joint(offsets, self.means, whiteners, self.background)
+        levels = None if self.levels is None else np.log(self.levels)
+        return Joint(offsets, self.means, whiteners, self.background, levels)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ class Statistics:
     weight, mean, scatter : (k,), (k, d) and (k, d, d) or (k, d): the centred moments of the rows,
         each row shared out by responsibility.
     background : weight of the rows that the background explains.
+    levels : (k, m) weight of the rows that have each level; `None` without categorical features.
     """
 
     log_likelihood: float
@@ -94,6 +101,7 @@ class Statistics:
     mean: Array
     scatter: Array
     background: float = 0.0
+    levels: Array | None = None
 
     @property
     def total(self) -> float:
@@ -109,6 +117,7 @@ class Statistics:
             self.log_likelihood + other.log_likelihood,
             *combine(*mine, *theirs),
             background=self.background + other.background,
+            levels=_sum(self.levels, other.levels),
         )
 
     @classmethod
@@ -175,6 +184,10 @@ def worst_explained(rows: Rows, joint: Joint, kind: CovarianceKind, n: int) -> A
         here = ((float(density[index]), chunk[index]) for index in order)
         found = _first_different(merge(found, here, key=itemgetter(0)), n)
     return np.stack([row for _, row in found])
+
+
+def _sum(a: Array | None, b: Array | None) -> Array | None:
+    return a if b is None else b if a is None else a + b
 
 
 def _first_different(pairs: Iterable[tuple[float, Array]], n: int) -> list[tuple[float, Array]]:

@@ -10,12 +10,19 @@ from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
-from gmm_core.fitting.estep import Parameters, group_statistics
+from gmm_core.fitting.estep import Parameters, Statistics, group_statistics
 from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind
 from gmm_core.mixture import Mixture
 
-__all__ = ["cold_start", "kmeans_plus_plus", "lloyd", "nearest", "warm_start"]
+__all__ = [
+    "cold_start",
+    "group_parameters",
+    "kmeans_plus_plus",
+    "lloyd",
+    "nearest",
+    "warm_start",
+]
 
 _LLOYD_STEPS = 10
 _CHUNK = 8_192
@@ -28,8 +35,15 @@ def cold_start(
     rows = rows.central(k)
     centres = lloyd(rows, kmeans_plus_plus(rows, k, rng), _LLOYD_STEPS)
     groups = group_statistics(rows, k, kind, lambda chunk: nearest(chunk, centres))
+    return group_parameters(groups, centres, kind, added)
+
+
+def group_parameters(
+    groups: Statistics, centres: Array, kind: CovarianceKind, added: Array
+) -> Parameters:
+    """Parameters of groups of rows, with `added` (d,); one without rows stands at its centre (k, d)."""
     # A group of few rows has a flat scatter: it borrows d + 1 rows' worth of the average group's.
-    borrowed = rows.n_features + 1.0
+    borrowed = centres.shape[1] + 1.0
     weight = groups.weight + borrowed
     average = groups.scatter.sum(axis=0) / groups.weight.sum()
     covariances = kind.from_scatter(groups.scatter + borrowed * average, weight)

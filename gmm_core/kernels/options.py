@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 from numba import njit
 
 __all__ = ["compiled", "entry"]
@@ -9,5 +14,14 @@ __all__ = ["compiled", "entry"]
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 compiled = njit(**_OPTIONS)
 """For functions that only compiled code calls."""
-entry = njit(cache=True, **_OPTIONS)
-"""For functions that Python calls: their machine code, and all it calls, is kept on disk."""
+
+# numba finds machine code on disk by a function's name and the age of its file alone, but most of what
+# an entry is made of stands in other files.
+_SOURCES = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+_VERSION = hashlib.sha256(_SOURCES).hexdigest()[:8]
+
+
+def entry(function: Callable[..., Any]) -> Any:
+    """For functions that Python calls: their machine code, and all it calls, is kept on disk."""
+    function.__qualname__ += f"_{_VERSION}"
+    return njit(cache=True, **_OPTIONS)(function)

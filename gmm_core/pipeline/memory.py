@@ -19,7 +19,7 @@ import pandas as pd
 from gmm_core import codec
 from gmm_core.block import fit_block
 from gmm_core.errors import InvalidInput, NotFound
-from gmm_core.features import to_matrix
+from gmm_core.features import Feature, to_matrix
 from gmm_core.invariants import Law, block_laws, window_laws
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.lake import Lake
@@ -59,7 +59,7 @@ class LocalEngine:
             to_matrix(
                 stream.feature_list, {name: frame[name].to_numpy() for name in stream.features}
             ),
-            k=settings.k,
+            k=settings.block_components,
             covariance_type=settings.covariance_type,
             regularisation=settings.regularisation,
             restarts=settings.restarts,
@@ -111,8 +111,11 @@ class MemoryRegistry:
         return version
 
     def find(self, stream: str, tags: dict[str, str]) -> ModelVersion | None:
-        carrying = [v for v, _ in self._versions.get(stream, []) if tags.items() <= v.tags.items()]
-        return carrying[-1] if carrying else None
+        carrying = (v for v in self.versions(stream) if tags.items() <= v.tags.items())
+        return next(carrying, None)
+
+    def versions(self, stream: str) -> list[ModelVersion]:
+        return [version for version, _ in reversed(self._versions.get(stream, []))]
 
     def version(self, stream: str, version: int) -> ModelVersion:
         return self._entry(stream, version)[0]
@@ -158,17 +161,24 @@ class LawGate:
                 1.0,
             ),
         ]
-        for name, feature in stream.features.items():
+        for name, kind in stream.categorical_features.items():
+            there = rows[name].dropna().to_numpy()
+            codes = Feature(name, levels=kind.levels).forward(there)
+            laws += [
+                _present(name, rows[name], gates.completeness),
+                Law(
+                    f"{name}: other levels",
+                    "few values are none of the levels",
+                    float((codes == len(kind.levels)).mean()) if len(codes) else 0.0,
+                    None,
+                    kind.other,
+                ),
+            ]
+        for name, feature in stream.numeric_features.items():
             values = rows[name]
             ranged = values.dropna().between(feature.minimum, feature.maximum).mean()
             laws += [
-                Law(
-                    f"{name}: present",
-                    "values are there",
-                    float(values.notna().mean()),
-                    gates.completeness,
-                    None,
-                ),
+                _present(name, values, gates.completeness),
                 Law(f"{name}: in range", "values are sane", float(ranged), gates.in_range, None),
             ]
         return _report("rows", laws)
@@ -201,7 +211,7 @@ class LawGate:
     def check_transformed(
         self, stream: Stream, key: str, rows: pd.DataFrame, model: DensityModel
     ) -> GateReport:
-        names = model.feature_names
+        names = [feature.name for feature in model.numeric_features]
         columns = [*(f"{name}_normalised" for name in names), "component"]
         restored = model.restore({name: rows[name].to_numpy() for name in columns})
         # In units of a column's own size: a value of exactly 0 has no relative error.
@@ -224,6 +234,10 @@ class LawGate:
                 ),
             ],
         )
+
+
+def _present(name: str, values: pd.Series, least: float) -> Law:
+    return Law(f"{name}: present", "values are there", float(values.notna().mean()), least, None)
 
 
 def _report(gate: str, laws: list[Law] | tuple[Law, ...]) -> GateReport:

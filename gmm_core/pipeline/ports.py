@@ -189,6 +189,9 @@ class ModelRegistry(Protocol):
     def find(self, stream: str, tags: dict[str, str]) -> ModelVersion | None:
         """The newest version that carries all these tags."""
 
+    def versions(self, stream: str) -> list[ModelVersion]:
+        """All versions, newest first; none when the stream is not known."""
+
     def version(self, stream: str, version: int) -> ModelVersion:
         """One version; raises `NotFound`."""
 

@@ -9,10 +9,17 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from gmm_core.errors import InvalidInput
-from gmm_core.features import Feature, TransformName
+from gmm_core.features import Feature
+from gmm_core.gaussian import CovarianceType
+from gmm_core.pipeline.feature_settings import (
+    AnyFeature,
+    CategoricalSettings,
+    FeatureSettings,
+    Frozen,
+)
 
 __all__ = [
     "Gates",
@@ -25,21 +32,20 @@ __all__ = [
 ]
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-CovarianceType = Literal["full", "diag"]
 MAX_K = 64
+StrategyName = Literal[
+    "default", "paper",
+    "hotelling", "runnalls", "jeffreys", "bures-wasserstein", "integrated-squared-error",
+]  # fmt: skip
 MAX_WINDOW = 366
 # Names of the columns that landing and transforming add.
 RESERVED = {
-    "event_time", "component", "log_prob", "score", "anomaly",
+    "event_time", "component", "component_id", "log_prob", "score", "anomaly",
     "model_version", "stream", "block_key", "block",
 }  # fmt: skip
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(_Frozen):
+class Source(Frozen):
     """Where the rows come from and how a block's rows are made of them (Spark SQL expressions)."""
 
     format: Literal["parquet", "csv"] = "parquet"
@@ -73,31 +79,17 @@ class Source(_Frozen):
         return self
 
 
-class FeatureSettings(_Frozen):
-    """One feature of the mixture: its transform, and the bounds of a sane value in source units."""
-
-    transform: TransformName = "identity"
-    minimum: float
-    maximum: float
-    unit: str = ""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> FeatureSettings:
-        if not self.minimum < self.maximum:
-            raise ValueError(f"minimum {self.minimum} must be below maximum {self.maximum}")
-        if self.transform == "log" and self.minimum <= 0:
-            raise ValueError(f"a log feature needs a minimum above 0, got {self.minimum}")
-        if self.transform in ("log1p", "sqrt") and self.minimum < 0:
-            raise ValueError(
-                f"a {self.transform} feature needs a minimum of at least 0, got {self.minimum}"
-            )
-        return self
-
-
-class MixtureSettings(_Frozen):
+class MixtureSettings(Frozen):
     """How a block is fitted."""
 
-    k: int = Field(ge=1, le=MAX_K, description="components, of a block and of the window")
+    k: int = Field(ge=1, le=MAX_K, description="components of the window's mixture")
+    block_k: int | None = Field(
+        default=None,
+        ge=1,
+        le=2 * MAX_K,
+        description="components of a block's mixture, k at least; twice k when left out: what a "
+        "block blurs together no merge can tell apart again",
+    )
     covariance_type: CovarianceType = "full"
     regularisation: float = Field(
         default=1e-3,
@@ -112,15 +104,33 @@ class MixtureSettings(_Frozen):
     )
     seed: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _no_fewer(self) -> MixtureSettings:
+        if self.block_k is not None and self.block_k < self.k:
+            raise ValueError(f"block_k {self.block_k} must be at least k {self.k}")
+        return self
 
-class WindowSettings(_Frozen):
+    @property
+    def block_components(self) -> int:
+        """Components of a block's mixture."""
+        return 2 * self.k if self.block_k is None else self.block_k
+
+
+class WindowSettings(Frozen):
     """Which blocks are pooled, and how they are reduced to k components."""
 
     blocks: int = Field(
         ge=1, le=MAX_WINDOW, description="the b newest present blocks up to the key"
     )
     minimum_blocks: int = Field(default=1, ge=1, le=MAX_WINDOW)
-    criterion: Literal["hotelling"] = "hotelling"
+    strategy: StrategyName = Field(
+        default="default",
+        description="how the pooled components become k: reduced, refined and polished; the paper's "
+        "way; or reduced by that criterion alone",
+    )
+    half_life: float | None = Field(
+        default=None, gt=0, description="days after which a row counts half; never when left out"
+    )
 
     @model_validator(mode="after")
     def _enough(self) -> WindowSettings:
@@ -129,7 +139,7 @@ class WindowSettings(_Frozen):
         return self
 
 
-class Gates(_Frozen):
+class Gates(Frozen):
     """What may pass."""
 
     minimum_rows: int = Field(default=50, ge=1, description="rows a block needs")
@@ -149,13 +159,13 @@ class Gates(_Frozen):
     normalised_share: float = Field(default=0.99, ge=0, le=1, description="share of rows within it")
 
 
-class Scoring(_Frozen):
+class Scoring(Frozen):
     """When a row counts as an anomaly."""
 
     anomaly_above: float = Field(default=0.999, gt=0, lt=1, description="score, a tail probability")
 
 
-class Stream(_Frozen):
+class Stream(Frozen):
     """A declared data set. Frozen: `with_overrides` gives another one."""
 
     stream: Name
@@ -164,7 +174,7 @@ class Stream(_Frozen):
     start: dt.date = Field(description="first block key")
     end: dt.date | None = Field(default=None, description="last block key, for a finished stream")
     source: Source
-    features: dict[Name, FeatureSettings] = Field(min_length=1, max_length=64)
+    features: dict[Name, AnyFeature] = Field(min_length=1, max_length=64)
     mixture: MixtureSettings
     window: WindowSettings
     gates: Gates = Gates()
@@ -187,10 +197,23 @@ class Stream(_Frozen):
         return self
 
     @model_validator(mode="after")
-    def _rows_enough_for_k(self) -> Stream:
-        if self.gates.minimum_rows < self.mixture.k:
+    def _categories_can_be_merged(self) -> Stream:
+        if not self.numeric_features:
+            raise ValueError("features: one at least must be numeric")
+        categorical = [name for name in self.features if name not in self.numeric_features]
+        if categorical and self.window.strategy != "runnalls":
             raise ValueError(
-                f"gates.minimum_rows {self.gates.minimum_rows} must be at least mixture.k {self.mixture.k}"
+                f"window.strategy {self.window.strategy!r} does not know categorical features "
+                f"{categorical}: set it to 'runnalls'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_enough_for_k(self) -> Stream:
+        if self.gates.minimum_rows < self.mixture.block_components:
+            raise ValueError(
+                f"gates.minimum_rows {self.gates.minimum_rows} must be at least "
+                f"{self.mixture.block_components}, the components of a block (mixture.block_k)"
             )
         return self
 
@@ -199,9 +222,21 @@ class Stream(_Frozen):
         return self.stream
 
     @property
+    def numeric_features(self) -> dict[str, FeatureSettings]:
+        """The numeric ones, in declared order."""
+        return {n: f for n, f in self.features.items() if isinstance(f, FeatureSettings)}
+
+    @property
+    def categorical_features(self) -> dict[str, CategoricalSettings]:
+        """The categorical ones, in declared order."""
+        return {n: f for n, f in self.features.items() if isinstance(f, CategoricalSettings)}
+
+    @property
     def feature_list(self) -> tuple[Feature, ...]:
-        """The features in declared order, the order of every array's columns."""
-        return tuple(Feature(name, f.transform) for name, f in self.features.items())
+        """The features, numeric ones first, else as declared: the order of every array's columns."""
+        numeric = (Feature(name, f.transform) for name, f in self.numeric_features.items())
+        others = (Feature(name, levels=f.levels) for name, f in self.categorical_features.items())
+        return (*numeric, *others)
 
     @property
     def rows_fingerprint(self) -> str:
@@ -227,7 +262,8 @@ class Stream(_Frozen):
             {
                 "k": self.mixture.k,
                 "covariance_type": self.mixture.covariance_type,
-                "window": self.window.model_dump(),
+                # What is off says nothing: versions stay the same when there is another option.
+                "window": self.window.model_dump(exclude_none=True),
                 "scoring": self.scoring.model_dump(),
                 "seed": self.mixture.seed,
             }
@@ -279,7 +315,10 @@ def parse_key(key: str) -> dt.date:
 def first_problem(error: ValidationError) -> tuple[str, Any, str]:
     """Key, value and what is allowed, of the first thing a validation found wrong."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    # Which type of feature was meant is no key of the file.
+    loc = first["loc"]
+    named = loc[:2] + loc[3:] if loc[:1] == ("features",) else loc
+    key = ".".join(str(part) for part in named) or "(whole file)"
     if first["type"] == "missing":
         return key, None, "a value: the key is required"
     if first["type"] == "extra_forbidden":
@@ -302,6 +341,7 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
     if not loc:
         return list(Stream.model_fields)
     if loc[0] == "features":
-        return list(FeatureSettings.model_fields)
+        kind = CategoricalSettings if "categorical" in loc[2:3] else FeatureSettings
+        return list(kind.model_fields)
     section = Stream.model_fields[str(loc[0])].annotation
     return list(getattr(section, "model_fields", ()))

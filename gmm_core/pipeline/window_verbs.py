@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gmm_core.errors import ModelRefused, NotFound
 from gmm_core.model import DensityModel
+from gmm_core.pipeline.labelling import label_tags, labels_of
 from gmm_core.pipeline.lineage import (
     identity_of,
     lineage_of,
     version_facts,
     version_pages,
-    window_blocks,
 )
 from gmm_core.pipeline.outcome import Outcome
 from gmm_core.pipeline.ports import ModelVersion, Services
 from gmm_core.pipeline.streams import Stream, parse_key
+from gmm_core.pipeline.windows import window_blocks, windows_with
+from gmm_core.pooling import faded
 from gmm_core.window import window_mixture
 
-__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "merge", "promote"]
+__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "merge", "promote", "remerge"]
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
@@ -36,27 +40,53 @@ def merge(stream: Stream, key: str, at: Services) -> Outcome:
         return Outcome(
             "merge", stream.name, key, changed, version_facts(present), version_pages(present)
         )
+    counted = faded(blocks, key, stream.window.half_life)
     mixture = window_mixture(
-        blocks, stream.mixture.k, stream.window.criterion, stream.mixture.covariance_type
+        counted, stream.mixture.k, stream.window.strategy, stream.mixture.covariance_type
     )
+    labels, previous = labels_of(stream, key, mixture, at)
     model = DensityModel.build(
         stream.name,
         stream.feature_list,
         mixture,
         stream.scoring.anomaly_above,
         seed=stream.mixture.seed,
+        component_ids=labels.ids,
     )
-    report = at.gate.check_window(stream, key, model, blocks)
+    report = at.gate.check_window(stream, key, model, counted)
     if not report.passed:
         raise ModelRefused(
             f"the model gate refused the window of {stream.name} as of {key} ({report.reason})",
             remedy="read the report; the champion stays as it is",
             pages={"data_docs": report.page},
         )
-    tags = {**identity, **lineage_of(blocks), "gate": report.score, "report": report.page}
+    tags = {
+        **identity,
+        **lineage_of(blocks, counted),
+        **label_tags(labels, previous),
+        "gate": report.score,
+        "report": report.page,
+    }
     version = at.registry.register(stream, model, tags, report)
     _complete(stream, key, version, model, at)
     return Outcome("merge", stream.name, key, True, version_facts(version), version_pages(version))
+
+
+def remerge(stream: Stream, key: str, at: Services) -> Iterator[Outcome | ModelRefused]:
+    """Merge every window that holds a block, oldest first; in place of a refused one, its refusal.
+
+    For a block that came late or was replaced. Windows that know it as it is stay, and so do those
+    that do not hold it. Raises `NotFound` when the block has no summary.
+    """
+    parse_key(key)
+    present = at.store.summary_keys(stream.name)
+    if key not in present:
+        merge(stream, key, at)  # says what is missing
+    for as_of in windows_with(key, present, stream.window.blocks):
+        try:
+            yield merge(stream, as_of, at)
+        except ModelRefused as refusal:
+            yield refusal
 
 
 def _complete(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,21 +106,13 @@ class MlflowRegistry:
 
     def find(self, stream: str, tags: dict[str, str]) -> ModelVersion | None:
         """The newest version that carries all these tags."""
-        _check(_NAME, stream, "stream name", _NAME.pattern)
-        client = self._mlflow.client
-        token: str | None = None
-        with self._mlflow.asking(f"search the versions of {stream}"):
-            while True:
-                # Tags are free text: compared here, they need no quoting in MLflow's filters.
-                page = client.search_model_versions(
-                    f"name = '{stream}'", _AT_ONCE, ["version_number DESC"], token
-                )
-                for version in page:
-                    if version.status == "READY" and tags.items() <= dict(version.tags).items():
-                        return self._version(version)
-                token = page.token
-                if not token:
-                    return None
+        # Tags are free text: compared here, they need no quoting in MLflow's filters.
+        carrying = (v for v in self._newest_first(stream) if tags.items() <= v.tags.items())
+        return next(carrying, None)
+
+    def versions(self, stream: str) -> list[ModelVersion]:
+        """All versions, newest first; none when the stream is not known."""
+        return list(self._newest_first(stream))
 
     def version(self, stream: str, version: int) -> ModelVersion:
         """One version; raises `NotFound`."""
@@ -223,6 +216,18 @@ class MlflowRegistry:
             client.finalize_logged_model(logged.model_id, "FAILED")
             raise
         return client.finalize_logged_model(logged.model_id, "READY")
+
+    def _newest_first(self, stream: str) -> Iterator[ModelVersion]:
+        """Versions, asked for a page at a time."""
+        _check(_NAME, stream, "stream name", _NAME.pattern)
+        token: str | None = None
+        while token != "":
+            with self._mlflow.asking(f"search the versions of {stream}"):
+                page = self._mlflow.client.search_model_versions(
+                    f"name = '{stream}'", _AT_ONCE, ["version_number DESC"], token
+                )
+            yield from (self._version(found) for found in page if found.status == "READY")
+            token = page.token or ""
 
     def _version(self, found: MlflowVersion) -> ModelVersion:
         number = int(found.version)

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gmm_core import codec
 from gmm_core.errors import InvalidInput
+from gmm_core.features import OTHER
 from gmm_core.model import OUTPUTS, DensityModel
 
 if TYPE_CHECKING:
@@ -41,14 +42,16 @@ MODEL_FILE = "model.json"
 _PACKAGE = "gmm_core"
 _SOURCES = Path(__file__).resolve().parent.parent
 _SCRIPT = Path(__file__).with_name("served_model.py")
-_IMPORT = re.compile(rf"^(\s*from ){_PACKAGE}(\.\w+ import )", flags=re.MULTILINE)
+_FOLDERS = ("covariances", "fitting")  # of numerics that mixtures are made of
+_MODULE = rf"\.(?:(?:{'|'.join(_FOLDERS)})\.)?\w+"
+_IMPORT = re.compile(rf"^(\s*from ){_PACKAGE}({_MODULE} import )", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class CarriedCode:
     """The script and the modules that it needs, under the package name they travel with.
 
-    `modules` maps file names to sources; `requirements` are the third-party packages that the
+    `modules` maps files of the package to their sources; `requirements` are the third-party packages that the
     script and the modules import, pinned to the installed versions.
     """
 
@@ -69,12 +72,15 @@ def carried_code() -> CarriedCode:
     waiting = [_SCRIPT]
     while waiting:
         path = waiting.pop()
-        if path.name in sources:
+        name = path.name if path == _SCRIPT else str(path.relative_to(_SOURCES))
+        if name in sources:
             continue
-        sources[path.name] = path.read_text(encoding="utf-8")
-        for module in _imports(path, sources[path.name]):
+        sources[name] = path.read_text(encoding="utf-8")
+        for module in _imports(path, sources[name]):
             if module.startswith(f"{_PACKAGE}."):
-                waiting.append(_SOURCES / f"{module.removeprefix(f'{_PACKAGE}.')}.py")
+                below = module.removeprefix(f"{_PACKAGE}.").split(".")
+                waiting.append(_SOURCES.joinpath(*below).with_suffix(".py"))
+                waiting.extend(_SOURCES / folder / "__init__.py" for folder in below[:-1])
             else:
                 outside.add(module.partition(".")[0])
     digest = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()[:12]
@@ -102,7 +108,7 @@ def _imports(path: Path, source: str) -> Iterator[str]:
         else:
             continue
         for name in names:
-            carried = carried and re.fullmatch(r"\w+\.\w+", name) is not None
+            carried = carried and re.fullmatch(_PACKAGE + _MODULE, name) is not None
             if name.partition(".")[0] == _PACKAGE and not carried:
                 raise InvalidInput(
                     f"{path.name}, line {node.lineno}: a model cannot carry this import",
@@ -124,22 +130,47 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
             waiting.extend(ast.iter_child_nodes(node))
 
 
-def example_rows(model: DensityModel) -> dict[str, list[float]]:
-    """Plausible rows in source units: the centre of each component, largest weight first."""
+def example_rows(model: DensityModel) -> dict[str, list[float] | list[str]]:
+    """Plausible rows in source units: the centre of each component, largest weight first.
+
+    Of a categorical feature, the declared level that is most probable there.
+    """
     table = sorted(model.component_table(), key=lambda row: (-row["weight"], row["component"]))
-    return {
-        name: [float(row["centre"]) for row in table if row["feature"] == name]
-        for name in model.feature_names
+    rows: dict[str, list[float] | list[str]] = {
+        feature.name: [float(row["centre"]) for row in table if row["feature"] == feature.name]
+        for feature in model.numeric_features
     }
+    levels, weights = model.level_table(), model.mixture.weights
+    order = sorted(range(len(weights)), key=lambda component: (-weights[component], component))
+    for feature in model.features:
+        if feature.categorical:
+            rows[feature.name] = [_likeliest(levels, one, feature.name) for one in order]
+    return rows
+
+
+def _likeliest(levels: list[dict[str, Any]], component: int, feature: str) -> str:
+    found = [
+        row
+        for row in levels
+        if (row["component"], row["feature"]) == (component, feature) and row["level"] != OTHER
+    ]
+    return str(max(found, key=lambda row: float(row["probability"]))["level"])
 
 
 def signature(model: DensityModel) -> ModelSignature:
-    """Features in source units as doubles, and `output`, one of the five."""
+    """Features in source units as doubles, categorical ones as text, and `output`, one of the five."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.double, name) for name in model.feature_names]),
+        inputs=Schema(
+            [
+                ColSpec(DataType.string, feature.name, required=False)
+                if feature.categorical
+                else ColSpec(DataType.double, feature.name)
+                for feature in model.features
+            ]
+        ),
         params=ParamSchema([ParamSpec("output", DataType.string, OUTPUTS[0])]),
     )
 
@@ -162,6 +193,7 @@ def save_served_model(model: DensityModel, card: str, logged: LoggedModel, scrat
     script, mixture = scratch / _SCRIPT.name, scratch / MODEL_FILE
     package.mkdir()
     for name, source in code.modules.items():
+        (package / name).parent.mkdir(exist_ok=True)
         (package / name).write_text(source, encoding="utf-8")
     script.write_text(code.script, encoding="utf-8")
     content = json.dumps(codec.to_dict(model), allow_nan=False, indent=1)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gmm_core.errors import InvalidInput
-from gmm_core.mixture import Mixture
+from gmm_core.mixed import AnyMixture, numeric_part
 from gmm_core.model import OUTPUTS, DensityModel
 from gmm_core.pipeline.ports import GateReport
 from gmm_core.pipeline.streams import Stream
@@ -92,14 +92,20 @@ def window_params(stream: Stream, model: DensityModel) -> dict[str, str]:
         **_shape(model.mixture),
         "features": _features(model),
         "window": str(stream.window.blocks),
-        "criterion": stream.window.criterion,
+        "half_life": str(stream.window.half_life or "none"),
+        "strategy": stream.window.strategy,
         "anomaly_above": str(model.anomaly_above),
     }
 
 
 def window_metrics(model: DensityModel, tags: dict[str, str]) -> dict[str, float]:
     """Size of the window and health of its mixture."""
-    return {"rows": float(tags["rows"]), "blocks": float(tags["blocks"]), **_health(model.mixture)}
+    return {
+        "rows": float(tags["rows"]),
+        "effective_rows": float(tags.get("effective_rows", tags["rows"])),
+        "blocks": float(tags["blocks"]),
+        **_health(model.mixture),
+    }
 
 
 def report_metrics(report: GateReport) -> dict[str, float]:
@@ -162,11 +168,14 @@ def model_card(
     """What the model is, how it is used, what it was made from: markdown."""
     features = [
         [f.name, f.transform, bounds.unit or "-", f"{bounds.minimum:g} to {bounds.maximum:g}"]
-        for f, bounds in zip(stream.feature_list, stream.features.values(), strict=True)
+        for f, bounds in zip(model.numeric_features, stream.numeric_features.values(), strict=True)
+    ]
+    features += [
+        [f.name, "levels", "-", ", ".join(f.level_names)] for f in model.features if f.categorical
     ]
     components = [
         [
-            str(row["component"]), f"{row['weight']:.4f}", row["feature"],
+            str(row["component"]), str(row["component_id"]), f"{row['weight']:.4f}", row["feature"],
             f"{row['centre']:.4g}", f"{row['low']:.4g} to {row['high']:.4g}",
         ]
         for row in _by_weight(model)
@@ -193,7 +202,9 @@ a verdict: the mixture says how the rows of its window were distributed, and not
 
 ## Components, in source units
 
-{_table(["component", "weight", "feature", "centre", "one standard deviation"], components)}
+An id stays with a component from one version to the next; the component's number is its place in this one.
+
+{_table(["component", "id", "weight", "feature", "centre", "one standard deviation"], components)}
 
 ## Lineage
 
@@ -211,7 +222,7 @@ def _by_weight(model: DensityModel) -> list[dict[str, Any]]:
     return sorted(model.component_table(), key=lambda row: (-row["weight"], row["component"]))
 
 
-def _shape(mixture: Mixture) -> dict[str, str]:
+def _shape(mixture: AnyMixture) -> dict[str, str]:
     return {"k": str(mixture.n_components), "covariance_type": str(mixture.covariance_type)}
 
 
@@ -221,9 +232,9 @@ def _features(holder: BlockSummary | DensityModel) -> str:
     )
 
 
-def _health(mixture: Mixture) -> dict[str, float]:
+def _health(mixture: AnyMixture) -> dict[str, float]:
     return {
-        "worst_condition_number": float(mixture.condition_numbers().max()),
+        "worst_condition_number": float(numeric_part(mixture).condition_numbers().max()),
         "largest_weight": float(mixture.weights.max()),
         "smallest_weight": float(mixture.weights.min()),
     }

@@ -52,15 +52,18 @@ def fit(
     InvalidInput, FitFailed : as `fit_block` raised it in the worker, message and all.
     ServiceUnavailable : Spark failed.
     """
-    names = [feature.name for feature in stream.feature_list]
+    features = stream.feature_list
+    names = [feature.name for feature in features]
     task = _task(stream, key, digest)
     doing = f"block {key} of {stream.name} cannot be fitted"
     count, schema = _landed(rows, names, doing)
     shards = max(1, math.ceil(count / max_rows_per_shard))
     with spark_errors(doing, remedy=_REMEDY):
         values = spark.read.schema(schema).parquet(rows)
-        numbers = values.select(*(sf.col(name).cast("double") for name in names))
-        fits = _sharded(numbers, shards).groupBy(SHARD).applyInArrow(fit_shard(task), ANSWER)
+        plain = values.select(
+            *(sf.col(f.name).cast("string" if f.categorical else "double") for f in features)
+        )
+        fits = _sharded(plain, shards).groupBy(SHARD).applyInArrow(fit_shard(task), ANSWER)
         answers = sorted(fits.collect())
     if not answers:  # Spark calls no worker for no rows; let the numerics say what that means
         return fit_rows(task, np.empty((0, len(names))))
@@ -68,7 +71,7 @@ def fit(
         if problem is not None:
             raise unpack(problem)
     summaries = [codec.from_dict(json.loads(text), BlockSummary) for _, text, _ in answers]
-    return join_shards(summaries, stream.mixture.k)
+    return join_shards(summaries, stream.mixture.block_components)
 
 
 def _landed(folder: str, names: list[str], doing: str) -> tuple[int, st.StructType]:
@@ -107,7 +110,7 @@ def _task(stream: Stream, key: str, digest: str) -> dict[str, Any]:
         "stream": stream.name,
         "key": key,
         "features": [feature.to_dict() for feature in stream.feature_list],
-        "k": settings.k,
+        "k": settings.block_components,
         "covariance_type": settings.covariance_type,
         "regularisation": settings.regularisation,
         "restarts": settings.restarts,

@@ -21,6 +21,8 @@ __all__ = ["land"]
 
 EVENT_TIME = "event_time"
 _REMEDY = "correct the stream file"
+_TEXT_LIKE = (st.StringType, st.IntegralType, st.BooleanType)
+_TEXT_BOUND = "text, a whole number or a boolean, since it is categorical"
 
 
 def land(spark: SparkSession, stream: Stream, key: str, target: str) -> Landing:
@@ -41,7 +43,7 @@ def land(spark: SparkSession, stream: Stream, key: str, target: str) -> Landing:
         kinds = {field.name: field.dataType for field in rows.schema.fields}
     _check_features(kinds, stream)
     with _naming_the_key(day, stream):
-        kept = _kept(_plain_numbers(rows, kinds, stream.source), stream.source)
+        kept = _kept(_plain(rows, kinds, stream), stream.source)
         order = [EVENT_TIME, *(quoted(name) for name in stream.source.group_by)]
         written = write_rows(kept.sortWithinPartitions(*order), target)
     with spark_errors("the landed rows cannot be read back", remedy="land the block again"):
@@ -88,23 +90,30 @@ def _used(day: DataFrame, source: Source) -> list[Column]:
     return [sf.col(quoted(name)) for name in day.columns if name.lower() in text]
 
 
-def _plain_numbers(rows: DataFrame, kinds: dict[str, st.DataType], source: Source) -> DataFrame:
-    """Decimals as doubles: 60.0 in an expression makes a decimal, which no numerics want."""
+def _plain(rows: DataFrame, kinds: dict[str, st.DataType], stream: Stream) -> DataFrame:
+    """Decimals as doubles: 60.0 in an expression makes a decimal, which no numerics want. Categorical
+    features as text: levels are compared so."""
     decimals = {
         name: sf.col(quoted(name)).cast("double")
-        for name in source.columns
+        for name in stream.source.columns
         if isinstance(kinds[name], st.DecimalType)
     }
-    return rows.withColumns(decimals) if decimals else rows
+    texts = {name: sf.col(quoted(name)).cast("string") for name in stream.categorical_features}
+    made = decimals | texts
+    return rows.withColumns(made) if made else rows
 
 
 def _check_features(kinds: dict[str, st.DataType], stream: Stream) -> None:
-    for name in stream.features:
-        if not isinstance(kinds[name], st.NumericType):
+    wanted = [
+        *((name, (st.NumericType,), "a numeric type") for name in stream.numeric_features),
+        *((name, _TEXT_LIKE, _TEXT_BOUND) for name in stream.categorical_features),
+    ]
+    for name, kinds_allowed, bound in wanted:
+        if not isinstance(kinds[name], kinds_allowed):
             raise InvalidInput(
                 f"stream {stream.name}: source.columns.{name} is a feature",
                 got=kinds[name].simpleString(),
-                bound="a numeric type",
+                bound=bound,
                 remedy="cast it in its expression",
             )
 

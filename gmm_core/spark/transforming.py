@@ -21,6 +21,7 @@ __all__ = ["transform"]
 
 _ANSWERS = {
     "component": st.IntegerType(),
+    "component_id": st.IntegerType(),
     "log_prob": st.DoubleType(),
     "score": st.DoubleType(),
     "anomaly": st.BooleanType(),
@@ -71,6 +72,6 @@ def _schema(landed: st.StructType, model: DensityModel, doing: str) -> st.Struct
             bound=", ".join(landed.names),
             remedy="land the block again",
         )
-    made = {f"{name}_normalised": st.DoubleType() for name in model.feature_names} | _ANSWERS
+    made = {name: st.DoubleType() for name in model.normalised_names} | _ANSWERS
     fields = [st.StructField(name, kind) for name, kind in made.items()]
     return st.StructType([*landed.fields, *fields])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from gmm_core import codec, errors
 from gmm_core.arrays import Array
@@ -47,7 +48,7 @@ def fit_shard(task: dict[str, Any]) -> Callable[[pa.Table], pa.Table]:
     def run(table: pa.Table) -> pa.Table:
         summary, problem = None, None
         try:
-            rows = to_matrix(features, {f.name: _numbers(table[f.name]) for f in features})
+            rows = to_matrix(features, {f.name: _values(f, table[f.name]) for f in features})
             summary = json.dumps(codec.to_dict(fit_rows(task, rows)))
         except BlockmixError as error:
             problem = pack(error)
@@ -76,10 +77,12 @@ def transform_batches(
         density = codec.from_dict(model, DensityModel)
         for batch in batches:
             try:
-                made = density.transform({n: _numbers(batch[n]) for n in density.feature_names})
+                columns = {f.name: _values(f, batch[f.name]) for f in density.features}
+                made = density.transform(columns)
             except BlockmixError as error:
                 raise carrying(error) from None
-            made["component"] = made["component"].astype(np.int32)
+            for name in ("component", "component_id"):
+                made[name] = made[name].astype(np.int32)
             names, values = [*batch.schema.names, *made], [*batch.columns, *made.values()]
             yield pa.RecordBatch.from_arrays([_arrow(value) for value in values], names)
 
@@ -111,6 +114,13 @@ def carried_error(text: str) -> BlockmixError | None:
 
 def _features(task: dict[str, Any]) -> list[Feature]:
     return [Feature.from_dict(feature) for feature in task["features"]]
+
+
+def _values(feature: Feature, column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    """What `to_matrix` takes of a column: numbers, or text and `None`."""
+    if not feature.categorical:
+        return _numbers(column)
+    return np.asarray(pc.cast(column, pa.string()).to_pylist(), dtype=object)
 
 
 def _numbers(column: pa.Array | pa.ChunkedArray) -> Array:

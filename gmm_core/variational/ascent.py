@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.em import FitStatus
-from gmm_core.errors import BlockmixError, FitFailed
+from gmm_core.errors import BlockmixError
 from gmm_core.fitting.estep import Joint, Kernel, Statistics
+from gmm_core.fitting.loop import FitStatus
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import cold_start
+from gmm_core.fitting.starts import best_of, none_usable, sample_size
 from gmm_core.gaussian import CovarianceKind
 from gmm_core.variational.normal_wishart import Posterior, Prior, entropy
 
@@ -27,7 +28,6 @@ Shares = Callable[
 ]  # responsibilities (m, k) of a part of the rows, asked for in order
 
 _SAMPLE = 65_536  # rows at least that k-means sees
-_SAMPLE_PER_VALUE = 20  # rows per mean and deviation
 
 
 @dataclass(frozen=True)
@@ -93,30 +93,18 @@ class State:
     status: FitStatus = FitStatus.STOPPED
 
 
-def best_ascent(
-    problem: Problem, prior: Prior, first: State | None, seeds: list[np.random.SeedSequence]
-) -> State:
-    """The highest lower bound over a start per seed, the first of them from `first`, if any."""
-    best: State | None = None
-    failure: BlockmixError | None = None
-    for source in seeds:
-        start, first = first, None
-        try:
-            if start is None:
-                start = _cold(problem, prior, np.random.default_rng(source))
-            state = ascend(problem, prior, start)
-        except BlockmixError as error:  # another start may still succeed
-            failure = error
-            continue
-        if best is None or state.bound > best.bound:
-            best = state
-    if best is None:
-        raise FitFailed(
-            f"no usable mixture of {problem.k} components in {len(seeds)} starts"
-            + (f"; the last failed because {failure.problem}" if failure else ""),
-            remedy="give covariance_prior, or raise reg_covar (the regularisation)",
-        ) from failure
-    return best
+def best_ascent(problem: Problem, prior: Prior, starts: list[State | np.random.Generator]) -> State:
+    """The highest lower bound over these starts; a generator finds its own."""
+
+    def outcome(start: State | np.random.Generator) -> State:
+        state = start if isinstance(start, State) else _cold(problem, prior, start)
+        return ascend(problem, prior, state)
+
+    try:
+        return best_of(starts, outcome, lambda state: state.bound)
+    except BlockmixError as error:
+        remedy = "give covariance_prior, or raise reg_covar (the regularisation)"
+        raise none_usable(problem.k, len(starts), error, remedy) from error
 
 
 def ascend(problem: Problem, prior: Prior, state: State) -> State:
@@ -138,7 +126,7 @@ def ascend(problem: Problem, prior: Prior, state: State) -> State:
 def _cold(problem: Problem, prior: Prior, rng: np.random.Generator) -> State:
     """From the groups that k-means finds in the rows, or in a sample of many."""
     rows, k, kind = problem.rows, problem.k, problem.kind
-    size = max(_SAMPLE, _SAMPLE_PER_VALUE * k * (rows.n_features + 1))
+    size = sample_size(_SAMPLE, k, rows.n_features)
     part = rows if len(rows) <= size else rows.sample(size, rng)
     return after(problem, prior, cold_start(part, k, kind, problem.added, rng).joint(kind))
 

@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gmm_core.arrays import frozen_array
-from gmm_core.em import FitStatus, KernelName, kernel_of
 from gmm_core.errors import InvalidInput
+from gmm_core.fitting.kernel import KernelName, kernel_of
+from gmm_core.fitting.loop import FitStatus
 from gmm_core.fitting.reach import in_order
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import warm_start
+from gmm_core.fitting.starts import generators
 from gmm_core.gaussian import CovarianceType, kind_of
 from gmm_core.mixture import Mixture
+from gmm_core.settings import check_settings
 from gmm_core.variational.ascent import Problem, Shares, State, after, best_ascent, shared_out
 from gmm_core.variational.normal_wishart import Posterior, Prior
 from gmm_core.variational.priors import PriorSettings
@@ -106,8 +109,7 @@ def fit_bayesian(
     sample_weight : (n,) 0 or more; a row of weight 2 counts as two, one of 0.01 for next to nothing.
     start : of the first start: a mixture, a result to go on from, or responsibilities (n, k), perhaps
         as a function that is asked for one slice after the other of the rows of weight above 0.
-    kernel : "compiled", "numpy" or "auto", as in `fit`.
-    watch : called with the lower bound after each iteration.
+    kernel, watch : the one as in `fit`; the other is called with the lower bound of each iteration.
 
     Raises
     ------
@@ -120,32 +122,27 @@ def fit_bayesian(
     (True, [0.0, 0.0, 0.0, 0.0, 0.3, 0.7])
     """
     began = time.perf_counter()
-    _check(tol, max_iter, n_init)
+    check_settings({"n_components": n_components, "tol": tol, "n_init": n_init, "seed": seed})
+    check_settings({"max_iter": max_iter, "kernel": kernel, "watch": watch})
     kind = kind_of(covariance_type)
-    rows, added = Rows.of(X, sample_weight, reg_covar, n_components, isotropic=kind.isotropic)
-    loop = (tol, max_iter, kernel_of(kernel, rows, n_components), watch)
-    problem = Problem(rows, _unit(sample_weight), n_components, kind, added, *loop)
     priors = PriorSettings(
         *(weight_concentration_prior_type, weight_concentration_prior, mean_precision_prior),
         *(mean_prior, degrees_of_freedom_prior, covariance_prior),
     )
-    seeds = np.random.SeedSequence(seed).spawn(n_init)
-    result = _fitted(problem, priors, start, sample_weight, seeds)
-    return replace(result, seconds=time.perf_counter() - began)
+    rows, added = Rows.of(X, sample_weight, reg_covar, n_components, isotropic=kind.isotropic)
+    loop = (tol, max_iter, kernel_of(kernel, rows, n_components, n_init, max_iter), watch)
+    problem = Problem(rows, _unit(sample_weight), n_components, kind, added, *loop)
+    prior = priors.prior(rows, kind, n_components, problem.total())
+    starts = generators(seed, n_init, _begun(problem, prior, start, sample_weight))
+    return replace(_fitted(problem, prior, starts), seconds=time.perf_counter() - began)
 
 
 def _fitted(
-    problem: Problem,
-    priors: PriorSettings,
-    start: BayesianResult | Mixture | ArrayLike | Shares | None,
-    sample_weight: ArrayLike | None,
-    seeds: list[np.random.SeedSequence],
+    problem: Problem, prior: Prior, starts: list[State | np.random.Generator]
 ) -> BayesianResult:
     """The result but for its time, in the caller's units."""
     rows = problem.rows
-    prior = priors.prior(rows, problem.kind, problem.k, problem.total())
-    first = None if start is None else _begun(problem, prior, start, sample_weight)
-    best = best_ascent(replace(problem, rows=in_order(rows)), prior, first, seeds)
+    best = best_ascent(replace(problem, rows=in_order(rows)), prior, starts)
     found = best.posterior
     posterior = found.at(
         found.means * rows.scale + rows.shift, found.kind.rescaled(found.covariances, rows.scale)
@@ -158,7 +155,7 @@ def _fitted(
         best.bound,
         best.trace,
         len(best.trace),
-        len(seeds),
+        len(starts),
         0.0,
     )
 
@@ -166,10 +163,12 @@ def _fitted(
 def _begun(
     problem: Problem,
     prior: Prior,
-    start: BayesianResult | Mixture | ArrayLike | Shares,
+    start: BayesianResult | Mixture | ArrayLike | Shares | None,
     sample_weight: ArrayLike | None,
-) -> State:
-    """From what the caller gives."""
+) -> State | None:
+    """From what the caller gives, if anything."""
+    if start is None:
+        return None
     rows, k, kind = problem.rows, problem.k, problem.kind
     if isinstance(start, BayesianResult):
         fitted = warm_start(rows, k, kind, start.mixture)  # raises unless it suits the rows
@@ -195,11 +194,3 @@ def _unit(sample_weight: ArrayLike | None) -> float:
         return 1.0
     weight = np.asarray(sample_weight, dtype=np.float64)
     return float(weight[weight > 0].mean())
-
-
-def _check(tol: float, max_iter: int, n_init: int) -> None:
-    if not tol >= 0:
-        raise InvalidInput("tol", got=tol, bound="0 or more, in nats over all rows")
-    for name, value, least in (("max_iter", max_iter, 0), ("n_init", n_init, 1)):
-        if value != int(value) or value < least:
-            raise InvalidInput(name, got=value, bound=f"a whole number, {least} or more")

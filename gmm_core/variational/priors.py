@@ -12,6 +12,7 @@ from gmm_core.errors import InvalidInput
 from gmm_core.fitting.estep import Statistics
 from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind
+from gmm_core.settings import check_settings
 from gmm_core.variational.normal_wishart import Prior
 from gmm_core.variational.weight_priors import WeightPriorType, weight_prior
 
@@ -22,7 +23,10 @@ _SYMMETRY_SLACK = 1e-9
 
 @dataclass(frozen=True)
 class PriorSettings:
-    """The priors of `fit_bayesian`; `None` stands for the default said there."""
+    """The priors of `fit_bayesian`; `None` stands for the default said there.
+
+    Raises `InvalidInput` for a number out of its range; `prior` checks what depends on the rows.
+    """
 
     concentration_type: WeightPriorType
     concentration: float | None
@@ -31,23 +35,41 @@ class PriorSettings:
     degrees_of_freedom: float | None
     covariance: ArrayLike | None
 
-    def prior(self, rows: Rows, kind: CovarianceKind, k: int, total: Statistics) -> Prior:
-        """The prior in standardised space; `total` are statistics of one component with all rows.
+    def __post_init__(self) -> None:
+        check_settings(
+            {
+                "weight_concentration_prior_type": self.concentration_type,
+                "weight_concentration_prior": self.concentration,
+                "mean_precision_prior": self.mean_precision,
+                "degrees_of_freedom_prior": self.degrees_of_freedom,
+            }
+        )
 
-        Raises `InvalidInput` for a value out of its range, a wrong shape, a covariance that is not
-        positive definite, and rows of total weight 1 or less when they are to give the covariance.
-        """
-        d = rows.n_features
-        mean_precision = 1.0 if self.mean_precision is None else self.mean_precision
-        if not 0 < mean_precision < np.inf:
-            raise InvalidInput("mean_precision_prior", got=mean_precision, bound="finite, above 0")
-        freedom = d if self.degrees_of_freedom is None else self.degrees_of_freedom
-        if not d - 1 < freedom < np.inf:
+    def check(self, kind: CovarianceKind, d: int) -> None:
+        """Raises `InvalidInput` for a prior that does not fit d features."""
+        freedom = self.degrees_of_freedom
+        if freedom is not None and not d - 1 < freedom:
             raise InvalidInput(
                 "degrees_of_freedom_prior",
                 got=freedom,
-                bound=f"finite, above {d - 1}, one less than the features",
+                bound=f"above {d - 1}, one less than the features",
             )
+        if self.mean is not None:
+            frozen_array(self.mean, "mean_prior", (d,))
+        if self.covariance is not None:
+            given = frozen_array(self.covariance, "covariance_prior", _given_shape(kind, d))
+            _check_covariance(given.reshape(kind.shape(1, d)), kind, d)
+
+    def prior(self, rows: Rows, kind: CovarianceKind, k: int, total: Statistics) -> Prior:
+        """The prior in standardised space; `total` are statistics of one component with all rows.
+
+        Raises `InvalidInput` as `check`, and for rows of total weight 1 or less when they are to give
+        the covariance.
+        """
+        d = rows.n_features
+        self.check(kind, d)
+        mean_precision = 1.0 if self.mean_precision is None else self.mean_precision
+        freedom = d if self.degrees_of_freedom is None else self.degrees_of_freedom
         return Prior(
             weight_prior(
                 self.concentration_type, 1 / k if self.concentration is None else self.concentration
@@ -62,17 +84,14 @@ class PriorSettings:
         if self.mean is None:
             own: Array = total.mean[0]
             return own
-        given = frozen_array(self.mean, "mean_prior", rows.shift.shape)
-        mean: Array = (given - rows.shift) / rows.scale
+        mean: Array = (np.asarray(self.mean, dtype=np.float64) - rows.shift) / rows.scale
         return mean
 
     def _covariance(self, rows: Rows, kind: CovarianceKind, total: Statistics) -> Array:
         """(d, d), or (d,) variances."""
         if self.covariance is None:
             return _covariance_of(kind, total)
-        shape = kind.shape(1, rows.n_features)
-        given = frozen_array(self.covariance, "covariance_prior", _given_shape(kind, rows))
-        _check_covariance(given.reshape(shape), kind, rows.n_features)
+        given = np.asarray(self.covariance, dtype=np.float64)
         full = np.broadcast_to(given, total.scatter.shape[1:])
         factor = np.outer(rows.scale, rows.scale) if full.ndim == 2 else np.square(rows.scale)
         return full / factor
@@ -95,20 +114,24 @@ def _covariance_of(kind: CovarianceKind, total: Statistics) -> Array:
     return covariance
 
 
-def _given_shape(kind: CovarianceKind, rows: Rows) -> tuple[int, ...]:
+def _given_shape(kind: CovarianceKind, d: int) -> tuple[int, ...]:
     """(d, d) for "full" and "tied", (d,) for "diag", () for "spherical"."""
-    d = rows.n_features
     return (d, d) if kind.scatter_type == "full" else kind.shape(1, d)[1:]
 
 
 def _check_covariance(covariance: Array, kind: CovarianceKind, d: int) -> None:
     if kind.asymmetry(covariance) > _SYMMETRY_SLACK:
-        raise InvalidInput("covariance_prior is not symmetric", got=covariance.tolist())
+        raise InvalidInput(
+            "covariance_prior is not symmetric: the largest relative difference from its transpose",
+            got=kind.asymmetry(covariance),
+            bound=f"at most {_SYMMETRY_SLACK}",
+            remedy="take the mean of it and its transpose",
+        )
     try:
         kind.whiteners(covariance, 1, d)
     except InvalidInput as error:
         raise InvalidInput(
-            "covariance_prior is not positive definite",
-            got=covariance.tolist(),
+            f"covariance_prior is not positive definite: {error.problem}",
+            got=error.got,
             bound=error.bound,
         ) from None

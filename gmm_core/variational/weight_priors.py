@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
 from gmm_core.arrays import Array
-from gmm_core.errors import InvalidInput
+from gmm_core.settings import check_settings
 
 __all__ = [
     "WEIGHT_PRIORS",
@@ -122,14 +122,7 @@ def weight_prior(name: str, value: float) -> WeightPrior:
     >>> weight_prior("dirichlet_distribution", 0.5)
     Dirichlet(value=0.5)
     """
-    if name not in WEIGHT_PRIORS:
-        raise InvalidInput(
-            "unknown weight_concentration_prior_type",
-            got=name,
-            bound=", ".join(get_args(WeightPriorType)),
-        )
-    if not 0 < value < np.inf:
-        raise InvalidInput("weight_concentration_prior", got=value, bound="finite, above 0")
+    check_settings({"weight_concentration_prior_type": name, "weight_concentration_prior": value})
     return WEIGHT_PRIORS[name](float(value))
 
 

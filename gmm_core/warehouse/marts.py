@@ -29,6 +29,7 @@ TAKEN = {
     "written_key",
     "written_stream",
     "component_distance",
+    "known_component_id",
     "most_unusual_feature",
     "most_unusual_deviation",
     "most_unusual_low",
@@ -133,7 +134,8 @@ def _variables(stream: Stream, folder: str) -> dict[str, Any]:
         "lake": glob.escape(folder),
         "keys": list(stream.source.group_by),
         "columns": list(stream.source.columns),
-        "features": [feature.to_dict() for feature in stream.feature_list],
+        # Marts are about what can be normalised; categorical features are columns like others.
+        "features": [f.to_dict() for f in stream.feature_list if not f.categorical],
     }
 
 

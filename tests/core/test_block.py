@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixtures import OWN_KINDS, own_kinds, random_rows, random_summary, seeds
+from mixtures import KINDS, OWN_KINDS, own_kinds, random_mixture, random_rows, random_summary, seeds
 
 from gmm_core.block import fit_block, join_shards
 from gmm_core.errors import FitFailed, InvalidInput
 from gmm_core.features import Feature
 from gmm_core.invariants import block_laws, violations
+from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
+from gmm_core.refinement.warm import warm_start
 from gmm_core.summary import BlockSummary
 
 FEATURES = [Feature("price", "log"), Feature("delay")]
@@ -181,7 +183,7 @@ def test_shards_with_one_digest_keep_it_and_others_are_combined():
     [
         ({"features": (Feature("x0"),)}, "disagree"),
         ({"minimum": [0.0]}, "minimum has the wrong shape"),
-        ({"maximum": [0.0, np.nan]}, "maximum holds NaN"),
+        ({"maximum": [0.0, np.nan]}, "maximum holds 1 NaN"),
         ({"regularisation": [0.0, -1.0]}, "regularisation"),
         ({"moments": Moments.empty(2)}, "needs rows"),
     ],
@@ -215,3 +217,56 @@ def test_a_summary_is_equal_and_hashed_by_content():
     ):
         assert dataclasses.replace(a, **change).digest != a.digest
         assert dataclasses.replace(a, **change) != a
+
+
+def warm(X: np.ndarray, last: Mixture, **settings) -> BlockSummary:
+    return fitted(X, k=4, last=last, max_iterations=5, **settings)
+
+
+@given(seeds, st.sampled_from(KINDS), st.sampled_from([2, 4, 6]))
+def test_a_warm_block_keeps_every_law_whatever_the_last_window(seed, kind, components):
+    X = random_rows(seed, 200, 2)
+    last = random_mixture(seed + 1, components, 2, kind)
+    summary = warm(X, last, covariance_type=kind, seed=seed)
+    assert not broken_laws(summary)
+    assert summary.mixture.n_components == 4
+    assert warm(X, last, covariance_type=kind, seed=seed).digest == summary.digest
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_a_window_of_yesterday_saves_iterations(kind):
+    X, Y = np.array_split(random_rows(3, 2_000, 2, groups=3), 2)
+    last = fitted(X, k=3, covariance_type=kind, max_iterations=200).mixture
+    short = {"k": 4, "covariance_type": kind, "max_iterations": 3}
+    cold = fitted(Y, **short).fit.log_likelihood
+    assert fitted(Y, last=last, **short).fit.log_likelihood >= cold - 0.02
+
+
+@pytest.mark.parametrize("far", [1e3, 1e-3])
+def test_a_window_that_says_nothing_of_the_day_costs_nothing(far):
+    X = random_rows(3, 1_000, 2)
+    last = random_mixture(5, 3, 2)
+    wrong = dataclasses.replace(last, means=last.means * far + 50 * far)
+    report, cold = (fitted(X, k=4, last=one, max_iterations=60).fit for one in (wrong, None))
+    assert report.log_likelihood >= cold.log_likelihood - 0.05
+
+
+def test_newborn_components_stand_where_the_window_misses_rows():
+    old, new = random_rows(1, 400, 2), np.random.default_rng(0).normal(60, 0.5, (80, 2))
+    last = fitted(old, k=2).mixture
+    X = np.vstack([old, new])
+    start = warm_start(X, 4, last, Moments.of(X))
+    assert start is None or np.abs(start.means - 60).max(axis=1).min() < 3
+    assert np.abs(warm(X, last).mixture.means - 60).max(axis=1).min() < 3
+
+
+def test_rows_in_a_plane_start_cold():
+    X = random_rows(1, 300, 1) * [1.0, 2.0]
+    last = random_mixture(1, 2, 2)
+    assert warm_start(X, 4, last, Moments.of(X)) is None
+    assert not broken_laws(warm(X, last))
+
+
+def test_a_last_window_of_other_features_is_refused():
+    with pytest.raises(InvalidInput, match="features of the last window mixture: got 3"):
+        warm(random_rows(1, 99, 2), random_mixture(1, 2, 3))

@@ -201,7 +201,7 @@ def test_wild_units_cost_no_digits():
         ([-1], "got \\[-1\\]"),
         ([3], "got \\[3\\]"),
         ([0.5], "not numbered"),
-        (["a"], "not numbered"),
+        (["a"], r"not numbered.*list\(names\)\.index"),
     ],
 )
 def test_features_that_are_refused(features, message):
@@ -226,3 +226,11 @@ def test_features_that_are_refused(features, message):
 def test_values_that_are_refused(given, message):
     with pytest.raises(InvalidInput, match=message):
         random_mixture(1, 2, 2).condition(given)
+
+
+def test_wrong_conditions_are_told_in_words_that_fit():
+    pair = random_mixture(1, 2, 2)
+    with pytest.raises(InvalidInput, match="the vector of given values holds 1 NaN"):
+        pair.condition({0: np.nan})
+    with pytest.raises(InvalidInput, match="at most 1 of the 2 features"):
+        pair.condition({0: 1.0, 1: 2.0})

@@ -26,8 +26,8 @@ def sizes(monkeypatch):
         drawn.append(n)
         return original(self, n, rng)
 
-    monkeypatch.setattr("gmm_core.em._SAMPLE", 200)
-    monkeypatch.setattr("gmm_core.em._SAMPLE_PER_VALUE", 1)
+    monkeypatch.setattr("gmm_core.fitting.starts._SAMPLE", 200)
+    monkeypatch.setattr("gmm_core.fitting.starts._SAMPLE_PER_VALUE", 1)
     monkeypatch.setattr(Rows, "sample", counted)
     return drawn
 
@@ -51,7 +51,7 @@ def test_it_is_as_good_on_average_as_a_start_on_all_rows(sizes, kind, monkeypatc
 
     sampled = outcomes()
     assert sizes
-    monkeypatch.setattr("gmm_core.em._SAMPLE", 10_000)
+    monkeypatch.setattr("gmm_core.fitting.starts._SAMPLE", 10_000)
     sizes.clear()
     whole = outcomes()
     assert not sizes
@@ -77,7 +77,7 @@ def test_the_laws_are_those_of_all_rows(sizes, kind, max_iter, weighted):
 def test_most_of_the_way_is_gone_on_the_sample(sizes, monkeypatch):
     X = random_rows(4, 4_000, 2, groups=6)
     sampled = fit(X, 6, seed=1, max_iter=1_000).iterations
-    monkeypatch.setattr("gmm_core.em._SAMPLE", 10_000)
+    monkeypatch.setattr("gmm_core.fitting.starts._SAMPLE", 10_000)
     assert sampled < fit(X, 6, seed=1, max_iter=1_000).iterations
 
 
@@ -131,26 +131,26 @@ def test_a_feature_that_is_constant_in_the_sample_is_no_failure(sizes):
 
 
 def test_trials_that_all_fail_are_no_failure(sizes, monkeypatch):
-    from gmm_core import em
     from gmm_core.errors import FitFailed
+    from gmm_core.fitting import starts
 
-    original, X = em.run, random_rows(1, 1_000, 2)
+    original, X = starts.run, random_rows(1, 1_000, 2)
 
     def failing(task, parameters):
         if len(task.rows) < len(X):
             raise FitFailed("made up", remedy="none")
         return original(task, parameters)
 
-    monkeypatch.setattr("gmm_core.em.run", failing)
+    monkeypatch.setattr("gmm_core.fitting.starts.run", failing)
     assert_moments_are_those_of(X, fit(X, 3), 1e-6)
     assert sizes
 
 
 def test_a_sample_on_which_em_fails_in_the_end_is_no_failure(sizes, monkeypatch):
-    from gmm_core import em
     from gmm_core.errors import FitFailed
+    from gmm_core.fitting import starts
 
-    original, X, failed = em.run, random_rows(1, 1_000, 2), []
+    original, X, failed = starts.run, random_rows(1, 1_000, 2), []
 
     def failing(task, parameters):
         if len(task.rows) < len(X) and task.tol > 0:
@@ -158,6 +158,6 @@ def test_a_sample_on_which_em_fails_in_the_end_is_no_failure(sizes, monkeypatch)
             raise FitFailed("made up", remedy="none")
         return original(task, parameters)
 
-    monkeypatch.setattr("gmm_core.em.run", failing)
+    monkeypatch.setattr("gmm_core.fitting.starts.run", failing)
     assert_moments_are_those_of(X, fit(X, 3), 1e-6)
     assert failed

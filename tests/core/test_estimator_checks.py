@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from estimator_checks import outcomes
 from mixtures import KINDS
 from sklearn.mixture import GaussianMixture as Peer
-from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gmm_core import GaussianMixture
 
@@ -15,11 +16,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @parametrize_with_checks([GaussianMixture(covariance_type=kind) for kind in KINDS])
 def test_what_scikit_learn_asks_of_an_estimator(estimator, check):
     check(estimator)
-
-
-def outcomes(estimator) -> dict[str, str]:
-    results = check_estimator(estimator, on_skip=None, on_fail=None)
-    return {result["check_name"]: result["status"] for result in results}
 
 
 def test_nothing_passes_there_that_does_not_here():

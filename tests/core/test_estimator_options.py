@@ -155,3 +155,18 @@ def test_a_choice_made_before_is_forgotten():
     model = GaussianMixture([1, 2], random_state=0).fit(X)
     assert model.selection_.n_components == model.mixture_.n_components
     assert not hasattr(model.set_params(n_components=3).fit(X), "selection_")
+
+
+def test_the_number_kept_has_a_name():
+    X = APART.sample(200, 1)
+    assert GaussianMixture([1, 2, 3], random_state=0).fit(X).n_components_ == 2
+    assert GaussianMixture(3, random_state=0).fit(X).n_components_ == 3
+    assert GaussianMixture.from_mixture(APART).n_components_ == 2
+
+
+def test_it_is_said_which_number_is_being_tried(capsys):
+    GaussianMixture([1, 2], random_state=0, verbose=1).fit(APART.sample(50, 1))
+    lines = capsys.readouterr().out.splitlines()
+    headed = [line for line in lines if line.startswith("n_components")]
+    assert headed == ["n_components=1, 50 rows", "n_components=2, 50 rows"]
+    assert lines.index(headed[1]) == 1 + lines.index("Initialization converged.")

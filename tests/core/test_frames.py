@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from gmm_core import GaussianMixture, WindowedGaussianMixture
 from gmm_core.arrays import as_rows
 from gmm_core.errors import InvalidInput
 from gmm_core.mixture import Mixture
@@ -121,3 +122,13 @@ def test_a_mixture_answers_tables(make):
     np.testing.assert_array_equal(mixture.log_prob(table), mixture.log_prob([[0.5, 1], [1, 2]]))
     with pytest.raises(InvalidInput, match="wrong number of features: got 1"):
         mixture.log_prob(make({"a": [0.5, 1.0]}))
+
+
+def test_a_query_is_to_be_run_first():
+    polars = pytest.importorskip("polars")
+    lazy = polars.LazyFrame({"a": [0.0, 1.0, 5.0]})
+    mixture = Mixture([1.0], [[0.0]], [1.0], "spherical")
+    for call in (mixture.log_prob, GaussianMixture().fit, WindowedGaussianMixture().partial_fit):
+        with pytest.raises(InvalidInput, match=r"got 'LazyFrame'.*Call its collect\(\) first"):
+            call(lazy)
+    assert mixture.log_prob(lazy.collect()).shape == (3,)

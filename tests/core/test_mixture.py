@@ -267,7 +267,10 @@ def test_effective_sample_sizes_of_the_hardly_and_the_never_responsible():
         (([1.0], [[0.0, 0.0]], [[1.0, 2.0], [2.0, 1.0]], "tied"), "not positive definite"),
         (([1.0, 0.0], [[0.0], [1.0]], [[1.0], [1.0]], "diag"), "above 0"),
         (([1.0], [[0.0], [1.0]], [[1.0], [1.0]], "diag"), r"weights has the wrong shape.*\(2\)"),
-        (([1.0], [[np.nan]], [[1.0]], "diag"), "means holds NaN"),
+        (
+            ([1.0], [[np.nan]], [[1.0]], "diag"),
+            "means holds 1 NaN or infinite values, the first at index",
+        ),
         (([1.0], [[0.0]], [[0.0]], "diag"), "component 0 is not positive"),
         (([1.0], [[0.0]], [[1.0]], "full"), "covariances has the wrong shape"),
         (([1.0], [[0.0]], [[1.0]], "round"), "unknown covariance_type"),
@@ -275,6 +278,7 @@ def test_effective_sample_sizes_of_the_hardly_and_the_never_responsible():
         (([1.0], [[0.0, 0.0]], [[[1.0, 2.0], [2.0, 1.0]]], "full"), "not positive definite"),
         (([], np.empty((0, 1)), np.empty((0, 1)), "diag"), "needs components"),
         ((["a"], [[0.0]], [[1.0]], "diag"), "not an array of numbers"),
+        (([0.5, 0.5], [0, 4], [1, 1], "spherical"), r"means has the wrong shape.*\(k, d\)"),
     ],
 )
 def test_what_is_refused(arguments, message):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,11 +45,10 @@ def test_every_output_is_what_the_mixture_says(kind):
     assert list(shares) == ["responsibility_0", "responsibility_1"]
     np.testing.assert_allclose(np.column_stack(list(shares.values())), mixture.responsibilities(X))
     normalised = model.output(columns, "normalised")
-    assert list(normalised) == [f"{name}_normalised" for name in model.feature_names] + [
-        "component"
-    ]
+    names = [f"{name}_normalised" for name in model.feature_names]
+    assert list(normalised) == [*names, "component", "component_id"]
     values, component = normalise(mixture, X)
-    np.testing.assert_allclose(np.column_stack(list(normalised.values())[:-1]), values)
+    np.testing.assert_allclose(np.column_stack([normalised[name] for name in names]), values)
     np.testing.assert_array_equal(normalised["component"], component)
 
 
@@ -69,6 +70,7 @@ def test_transform_gives_all_that_downstream_reads():
         "items_normalised",
         "hour_normalised",
         "component",
+        "component_id",
         "log_prob",
         "score",
         "anomaly",
@@ -129,6 +131,22 @@ def test_the_table_stays_ordered_where_a_root_has_no_source_value():
     assert row["low"] < row["centre"] < row["high"]
 
 
+def test_components_have_ids_of_their_own_beside_their_numbers():
+    plain = make()
+    assert plain.component_ids == (0, 1)
+    model = dataclasses.replace(plain, component_ids=(7, 3))
+    columns = make_columns(model)
+    got = model.transform(columns)
+    np.testing.assert_array_equal(got["component_id"], np.array([7, 3])[got["component"]])
+    np.testing.assert_array_equal(
+        got["component_id"], model.output(columns, "component")["component_id"]
+    )
+    table = model.component_table()
+    assert {(row["component"], row["component_id"]) for row in table} == {(0, 7), (1, 3)}
+    back = model.restore(got)
+    np.testing.assert_allclose(back["price"], columns["price"], rtol=1e-12)
+
+
 def test_building_again_gives_the_same_model():
     assert make() == make()
     assert make() != DensityModel.build("orders", FEATURES, make().mixture, 0.99, seed=2)
@@ -147,6 +165,9 @@ def test_building_again_gives_the_same_model():
         ),
         (lambda m: DensityModel.build("s", FEATURES[:2], m.mixture, 0.9), "features of the model"),
         (lambda m: DensityModel.build("s", FEATURES, m.mixture, 1.0), "anomaly_above"),
+        (lambda m: dataclasses.replace(m, component_ids=(1, 1)), "2 different ids"),
+        (lambda m: dataclasses.replace(m, component_ids=(0, 1, 2)), "component_ids"),
+        (lambda m: dataclasses.replace(m, component_ids=(-1, 1)), "0 or more"),
     ],
 )
 def test_what_is_refused(call, message):

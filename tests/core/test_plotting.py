@@ -133,6 +133,29 @@ def test_features_are_drawn_as_asked_for(ax):
     assert ax.lines[-1].get_color() == "black"
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_axes_are_called_as_the_columns_of_a_table(ax, library):
+    frames = pytest.importorskip(library)
+    mixture = random_mixture(3, 2, 3)
+    X = mixture.sample(10, seed=1)
+    table = frames.DataFrame(dict(zip("abc", X.T, strict=True)))
+    mixture.plot(table, features=[2, 0], ax=ax)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("c", "a")
+    ax.clear()
+    mixture.marginal([1]).plot(table[["b"]], ax=ax)
+    assert ax.get_xlabel() == "b"
+    ax.clear()
+    mixture.plot(table, features=[1], names=["delay"], ax=ax)
+    assert ax.get_xlabel() == "delay"
+
+
+def test_columns_without_a_name_are_numbered_features(ax):
+    pandas = pytest.importorskip("pandas")
+    mixture = random_mixture(3, 2, 3)
+    mixture.plot(pandas.DataFrame(mixture.sample(10, seed=1)), features=[2], ax=ax)
+    assert ax.get_xlabel() == "feature 2"
+
+
 def test_no_rows_are_no_rows(ax):
     random_mixture(1, 2, 1).plot(np.empty((0, 1)), ax=ax)
     assert not ax.patches

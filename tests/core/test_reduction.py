@@ -104,7 +104,7 @@ def test_reducing_keeps_the_moments(seed, size, d, kind, data):
 def test_the_search_is_the_slow_one(seed, size, kind, k, spread):
     mixture = random_mixture(seed, size, 2, kind, spread)
     k = min(k, size)
-    assert_close(reduce(mixture, k), by_mean(slow_reduce(mixture, k)))
+    assert_close(reduce(mixture, k, criterion="hotelling"), by_mean(slow_reduce(mixture, k)))
 
 
 WEIGHT_CRITERIA = {
@@ -200,7 +200,13 @@ def test_hundreds_of_merges_lose_nothing():
 @pytest.mark.parametrize("kind", OWN_KINDS)
 @pytest.mark.parametrize(
     ("k", "criterion", "message"),
-    [(0, "hotelling", "got 0"), (4, "hotelling", "1 to 3"), (2, "nearness", "hotelling")],
+    [
+        (0, "hotelling", "got 0"),
+        (4, "hotelling", "1 to 3"),
+        ("2", "hotelling", "got '2'.*a whole number"),
+        (True, "hotelling", "got True"),
+        (2, "nearness", "hotelling"),
+    ],
 )
 def test_what_is_refused(kind, k, criterion, message):
     with pytest.raises(InvalidInput, match=message):

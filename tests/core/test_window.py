@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mixtures import OWN_KINDS, random_summary
+from mixtures import OWN_KINDS, random_rows, random_summary
 
 from gmm_core.block import fit_block
 from gmm_core.errors import InvalidInput
@@ -17,6 +17,8 @@ from gmm_core.invariants import violations, window_laws
 from gmm_core.memory import memory_model
 from gmm_core.moments import Moments
 from gmm_core.pooling import pool, pooled_regularisation
+from gmm_core.reduction import reduce
+from gmm_core.strategy import Strategy
 from gmm_core.window import block_set_hash, select_blocks, window_mixture
 
 KEYS = [f"2024-05-{day:02d}" for day in range(1, 9)]
@@ -29,6 +31,9 @@ SUMMARIES = {
 }
 subsets = st.lists(st.sampled_from(range(8)), min_size=1, max_size=8, unique=True)
 own_kinds = st.sampled_from(OWN_KINDS)
+strategies = st.sampled_from(
+    ["default", "paper", Strategy(refine="soft", guard_points=0), Strategy(guard_points=0)]
+)
 
 
 @given(st.lists(st.dates()), st.dates(), st.integers(1, 10))
@@ -47,13 +52,13 @@ def test_a_window_of_no_blocks_is_refused():
         select_blocks(KEYS, KEYS[-1], 0)
 
 
-@given(subsets, own_kinds, st.randoms(use_true_random=False))
-def test_pooling_and_hash_do_not_depend_on_the_order_of_blocks(chosen, kind, random):
+@given(subsets, own_kinds, strategies, st.randoms(use_true_random=False))
+def test_pooling_and_hash_do_not_depend_on_the_order_of_blocks(chosen, kind, strategy, random):
     blocks = [SUMMARIES[kind][index] for index in chosen]
     shuffled = random.sample(blocks, len(blocks))
     assert pool(shuffled) == pool(blocks)
     assert block_set_hash(shuffled) == block_set_hash(blocks)
-    assert window_mixture(shuffled, 3) == window_mixture(blocks, 3)
+    assert window_mixture(shuffled, 3, strategy) == window_mixture(blocks, 3, strategy)
     np.testing.assert_array_equal(pooled_regularisation(shuffled), pooled_regularisation(blocks))
 
 
@@ -92,14 +97,34 @@ def test_the_pooled_density_is_the_blocks_densities_averaged_by_rows(chosen, kin
     np.testing.assert_allclose(np.exp(pool(blocks).log_prob(X)), want, rtol=1e-9, atol=1e-300)
 
 
-@given(subsets, own_kinds, st.integers(1, 3))
-def test_the_window_mixture_has_the_moments_of_all_rows(chosen, kind, k):
+@given(subsets, own_kinds, st.integers(1, 3), strategies)
+def test_the_window_mixture_has_the_moments_of_all_rows(chosen, kind, k, strategy):
     blocks = [SUMMARIES[kind][index] for index in chosen]
-    mixture = window_mixture(blocks, k)
+    mixture = window_mixture(blocks, k, strategy)
     assert mixture.n_components == k
     assert not violations(window_laws(mixture, blocks, condition_number=1e8, maximum_weight=1.0))
     moments = sum((block.moments for block in blocks), Moments.empty(2))
     np.testing.assert_allclose(mixture.mean(), moments.mean, atol=1e-10)
+
+
+def test_a_criterion_s_name_is_a_plain_reduction_by_it():
+    blocks = SUMMARIES["full"]
+    for name in ("hotelling", "runnalls"):
+        assert window_mixture(blocks, 3, name) == reduce(pool(blocks), 3, criterion=name)
+    assert window_mixture(blocks, 3, "paper") == window_mixture(blocks, 3, "hotelling")
+    with pytest.raises(InvalidInput, match="unknown criterion: got 'nearest'"):
+        window_mixture(blocks, 3, "nearest")
+
+
+def test_the_default_explains_the_rows_better_than_the_paper_s():
+    rows, blocks = [], []
+    for index, key in enumerate(KEYS):
+        rows.append(random_rows(7, 2_400, 2, groups=4)[300 * index : 300 * (index + 1)])
+        features = [Feature("x0"), Feature("x1")]
+        blocks.append(fit_block("s", key, features, rows[-1], k=8, restarts=1, max_iterations=30))
+    whole = np.vstack(rows)
+    default, paper = (window_mixture(blocks, 4, name) for name in ("default", "paper"))
+    assert default.log_prob(whole).mean() >= paper.log_prob(whole).mean() - 1e-3
 
 
 def test_sliding_is_pooling_again_without_the_block_that_left():

@@ -83,7 +83,7 @@ def test_the_form_is_bounded(form):
     assert checked["k"] == 64
     wrong = [
         {"stream": "other"}, {"first_day": None}, {"last_day": "yesterday"}, {"k": 0}, {"k": 65},
-        {"k": 1.5}, {"window": 0}, {"window": 367}, {"covariance_type": "tied"},
+        {"k": 1.5}, {"window": 0}, {"window": 367}, {"covariance_type": "round"},
     ]  # fmt: skip
     for change in wrong:
         with pytest.raises(ParamValidationError):

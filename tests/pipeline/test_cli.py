@@ -9,6 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from orders import KEYS, make_rows
+from typer.testing import CliRunner
+
+from gmm_core import cli
+from gmm_core.errors import ModelRefused
+from gmm_core.pipeline import verbs
+from gmm_core.pipeline.memory import memory_services
+from gmm_core.pipeline.stream_files import load_stream
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(sys.executable).with_name("blockmix")
@@ -47,9 +55,14 @@ def blockmix(tmp_path, declared):
         (("land", "orders", "2023-01-01"), 2, "2024-05-01 to 20"),
         (("land", "nothing", "2024-05-01"), 2, "orders"),
         (("fit", "orders", "2024-05-01"), 2, "blockmix land orders 2024-05-01"),
-        (("fit", "orders", "2024-05-01", "--covariance-type", "round"), 2, "'full' or 'diag'"),
+        (
+            ("fit", "orders", "2024-05-01", "--covariance-type", "round"),
+            2,
+            "'full', 'tied', 'diag'",
+        ),
         (("fit", "orders", "2024-05-01", "--k", "65"), 2, "less than or equal to 64"),
         (("merge", "orders", "2024-05-01"), 2, "blockmix fit orders 2024-05-01"),
+        (("remerge", "orders", "2024-05-01"), 2, "blockmix fit orders 2024-05-01"),
     ],
 )
 def test_a_mistake_is_a_line_and_a_status(blockmix, words, status, said):
@@ -78,6 +91,7 @@ def test_help_is_quick_and_complete(blockmix):
         "land",
         "fit",
         "merge",
+        "remerge",
         "promote",
         "transform",
         "marts",
@@ -113,3 +127,36 @@ def test_a_lake_that_cannot_be_read_is_a_line_and_a_status(blockmix, tmp_path):
     entry.mkdir(parents=True)  # where a file is expected
     outcome = blockmix("quarantine", "orders")
     assert (outcome.returncode, "Traceback" in outcome.stderr) == (4, False), outcome.stderr
+
+
+class TestRemerge:
+    """The command in this process, over the twins in memory."""
+
+    @pytest.fixture
+    def asked(self, tmp_path, declared, monkeypatch):
+        folder = tmp_path / "streams"
+        folder.mkdir()
+        window = {"blocks": 2, "minimum_blocks": 2}
+        (folder / "orders.yaml").write_text(yaml.safe_dump({**declared, "window": window}))
+        monkeypatch.setenv("BLOCKMIX_STREAMS", str(folder))
+        monkeypatch.setenv("BLOCKMIX_HOME", str(tmp_path / "home"))
+        at = memory_services({key: make_rows(key) for key in KEYS[:4]})
+        monkeypatch.setattr(cli, "open_services", lambda settings: at)
+        stream = load_stream("orders", folder)
+        for key in KEYS[:4]:
+            for verb in (verbs.land, verbs.fit):
+                verb(stream, key, at)
+        return lambda key: CliRunner().invoke(cli.app, ["remerge", "orders", key])
+
+    def test_every_window_that_holds_the_block_is_shown(self, asked):
+        for state in ("done", "nothing to do"):
+            shown = asked(KEYS[1]).output
+            for key in KEYS[1:3]:
+                assert f"merge orders {key}: {state}" in shown
+            assert KEYS[3] not in shown
+        assert "born" in shown
+
+    def test_a_window_that_is_refused_does_not_keep_the_others_from_it(self, asked):
+        answer = asked(KEYS[0])
+        assert isinstance(answer.exception, ModelRefused)
+        assert f"merge orders {KEYS[1]}: done" in answer.output

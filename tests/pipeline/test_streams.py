@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +48,12 @@ def test_a_file_round_trips(tmp_path, declared, stream):
     [
         ("mixture.k", 0, "greater than or equal to 1"),
         ("mixture.k", 65, "less than or equal to 64"),
-        ("mixture.covariance_type", "round", "'full' or 'diag'"),
+        ("mixture.covariance_type", "round", "'full', 'tied', 'diag' or 'spherical'"),
         ("mixture.regularisation", -1, "greater than or equal to 0"),
         ("window.blocks", 0, "greater than or equal to 1"),
         ("window.blocks", "week", "integer"),
-        ("window.criterion", "nearest", "hotelling"),
+        ("window.half_life", 0, "greater than 0"),
+        ("window.strategy", "nearest", "hotelling"),
         ("features.price.transform", "cube", "'log'"),
         ("gates.maximum_weight", 2, "less than or equal to 1"),
         ("source.format", "xls", "'parquet'"),
@@ -71,7 +74,7 @@ def test_a_wrong_value_is_named(tmp_path, declared, key, value, allowed):
 
 def test_an_unknown_key_lists_the_known_ones(tmp_path, declared):
     write(tmp_path, change(declared, "window.length", 7))
-    with pytest.raises(InvalidStream, match=r"window\.length.*blocks, minimum_blocks, criterion"):
+    with pytest.raises(InvalidStream, match=r"window\.length.*blocks, minimum_blocks, strategy"):
         load_stream("orders", tmp_path)
 
 
@@ -155,8 +158,29 @@ def test_fingerprints_change_with_what_they_stand_for(stream):
     wider, richer = stream.with_overrides(window=9), stream.with_overrides(k=9)
     assert wider.fit_fingerprint == stream.fit_fingerprint
     assert wider.window_fingerprint != stream.window_fingerprint
+    assert fading(stream, 3.0).window_fingerprint != stream.window_fingerprint
+    assert fading(stream, 3.0).window_fingerprint != fading(stream, 4.0).window_fingerprint
+    assert fading(stream, 3.0).fit_fingerprint == stream.fit_fingerprint
     assert richer.fit_fingerprint != stream.fit_fingerprint
     assert richer.window_fingerprint != stream.window_fingerprint
+
+
+def fading(stream: Stream, half_life: float) -> Stream:
+    window = stream.window.model_copy(update={"half_life": half_life})
+    return stream.model_copy(update={"window": window})
+
+
+def test_an_option_that_a_stream_does_not_take_is_not_in_its_fingerprint(stream):
+    """So an upgrade that only adds one does not merge every window anew."""
+    settings = {
+        "k": 3,
+        "covariance_type": "full",
+        "window": {"blocks": 4, "minimum_blocks": 1, "strategy": "default"},
+        "scoring": {"anomaly_above": 0.999},
+        "seed": 0,
+    }
+    text = json.dumps(settings, sort_keys=True)
+    assert stream.window_fingerprint == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize(

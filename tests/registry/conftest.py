@@ -146,7 +146,7 @@ def blocks(fit: Callable[..., BlockSummary]) -> list[BlockSummary]:
 
 @pytest.fixture
 def model(stream: Stream, blocks: list[BlockSummary]) -> DensityModel:
-    mixture = window_mixture(blocks, stream.mixture.k, stream.window.criterion)
+    mixture = window_mixture(blocks, stream.mixture.k, stream.window.strategy)
     return DensityModel(stream.name, stream.feature_list, mixture, tail_of(mixture, 0), 0.995)
 
 

@@ -120,8 +120,9 @@ class TestRegister:
         assert run.info.run_name == f"merge {KEYS[1]}"
         assert run.info.status == "FINISHED"
         assert lineage.items() <= run.data.tags.items()
-        assert run.data.params["criterion"] == "hotelling"
+        assert run.data.params["strategy"] == "default"
         assert run.data.metrics["blocks"] == 2
+        assert run.data.metrics["effective_rows"] == run.data.metrics["rows"] == 400
         assert run.data.metrics["gate/mean kept"] == 1
         table = json.loads(artifact(registry, run, "components.json", tmp_path))
         cells = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
@@ -180,6 +181,15 @@ class TestFind:
         assert registry.find(stream.name, {**hashed, "settings": "old"}).version == 2
         assert registry.find(stream.name, {**hashed, "settings": "none"}) is None
         assert registry.find(stream.name, {"no such tag": ""}) is None
+
+    def test_all_of_them_newest_first(self, registry, stream, model, lineage, report, monkeypatch):
+        monkeypatch.setattr(mlflow_registry, "_AT_ONCE", 2)
+        assert registry.versions(stream.name) == []
+        made = [
+            registry.register(stream, model, {**lineage, "settings": str(n)}, report())
+            for n in range(3)
+        ]
+        assert registry.versions(stream.name) == made[::-1]
 
     def test_values_are_not_a_language(self, registry, stream, model, lineage, report):
         odd = "x' or name != '"

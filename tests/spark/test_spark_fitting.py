@@ -20,7 +20,7 @@ KEY = "2017-03-14"
 def settings(stream, digest):
     m = stream.mixture
     return {
-        "k": m.k, "covariance_type": m.covariance_type, "regularisation": m.regularisation,
+        "k": m.block_components, "covariance_type": m.covariance_type, "regularisation": m.regularisation,
         "restarts": m.restarts, "max_iterations": m.max_iterations, "tolerance": m.tolerance,
         "seed": m.seed, "input_digest": digest, "fit_fingerprint": stream.fit_fingerprint,
     }  # fmt: skip
@@ -77,7 +77,7 @@ def test_shards_obey_the_laws_of_a_block(server, baskets, landed, read, summary)
     joined = engine.fit(baskets, KEY, folder, landing.digest)
     assert joined.fit.status.startswith("joined from 4 shards")
     assert joined.rows == 391
-    assert joined.mixture.n_components == baskets.mixture.k
+    assert joined.mixture.n_components == baskets.mixture.block_components
     gates = {"condition_number": baskets.gates.condition_number, "maximum_weight": 1.0}
     assert violations(block_laws(joined, **gates)) == []
     exact = Moments.of(to_matrix(baskets.feature_list, read(folder)))
@@ -117,7 +117,7 @@ def test_no_rows(engine, stream_of, rows_of):
 
 def test_fewer_rows_than_components(engine, stream_of, rows_of):
     with pytest.raises(
-        InvalidInput, match="fewer rows than components: got 3; allowed: at least 5"
+        InvalidInput, match="fewer rows than components: got 3; allowed: at least 10"
     ):
         engine.fit(
             stream_of("unused").with_overrides(k=5), KEY, rows_of({"x": [1.0, 2.0, 4.0]}), ""

@@ -20,7 +20,8 @@ KEY = "2017-03-14"
 def model(engine, baskets, landed):
     folder, landing = landed
     mixture = engine.fit(baskets, KEY, folder, landing.digest).mixture
-    return DensityModel.build("baskets", baskets.feature_list, mixture, 0.95)
+    ids = range(10, 10 + mixture.n_components)
+    return DensityModel.build("baskets", baskets.feature_list, mixture, 0.95, component_ids=ids)
 
 
 @pytest.fixture
@@ -40,9 +41,9 @@ def test_the_columns_are_those_of_the_model(engine, baskets, landed, model, read
     )
     order = ["basket_id", "store_id"]
     place, want = got.sort_values(order), rows.assign(**made).sort_values(order)
-    for name in [*rows, "component", "anomaly"]:
+    for name in [*rows, "component", "component_id", "anomaly"]:
         assert (place[name].to_numpy() == want[name].to_numpy()).all(), name
-    for name in sorted(set(made) - {"component", "anomaly"}):
+    for name in sorted(set(made) - {"component", "component_id", "anomaly"}):
         # numpy's vectorised log may differ in the last digit with the length of its input
         np.testing.assert_allclose(place[name], want[name], rtol=1e-12, atol=1e-12, err_msg=name)
     assert set(got["model_version"]) == {7}
@@ -65,9 +66,9 @@ def test_types_in_the_files(engine, toy, tmp_path):
         name: str(kind) for name, kind in zip(table.schema.names, table.schema.types, strict=True)
     }
     assert kinds == {
-        "id": "string", "x": "int64", "x_normalised": "double", "component": "int32", "log_prob": "double",
-        "score": "double", "anomaly": "bool", "model_version": "int32", "stream": "string",
-        "block_key": "string",
+        "id": "string", "x": "int64", "x_normalised": "double", "component": "int32",
+        "component_id": "int32", "log_prob": "double", "score": "double", "anomaly": "bool",
+        "model_version": "int32", "stream": "string", "block_key": "string",
     }  # fmt: skip
     assert table["id"].to_pylist() == ["a", None, "c"]
 

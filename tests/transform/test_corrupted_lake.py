@@ -61,6 +61,11 @@ def normalised_with_another_model(site):
     site.write(THIRD, rows)
 
 
+def ids_of_another_model(site):
+    rows = site.rows(THIRD)
+    site.write(THIRD, rows.assign(component_id=rows["component_id"] + 1))
+
+
 def _components(site, change):
     path = site.folder("components", THIRD) / "components.parquet"
     change(pd.read_parquet(path, partitioning=None)).to_parquet(path, index=False)
@@ -82,6 +87,10 @@ def component_turned_around(site):
     _components(site, lambda table: table.assign(low=table["high"], high=table["low"]))
 
 
+def component_ids_the_same(site):
+    _components(site, lambda table: table.assign(component_id=0))
+
+
 FAULTS = {
     part_twice: {"rows_are_one_per_group"},
     rows_of_another_version: {"rows_have_one_model_version_per_block"},
@@ -94,6 +103,8 @@ FAULTS = {
     component_lost: {"component_weights_sum_to_one"},
     component_feature_lost: {"components_are_complete", "component_weights_sum_to_one"},
     component_of_another_key: {"components_lie_in_their_own_folder"},
+    ids_of_another_model: {"deviations_agree_on_component_ids"},
+    component_ids_the_same: {"component_ids_name_one_component"},
     component_turned_around: {"component_centres_lie_between_low_and_high"},
 }
 # Faults of the tables themselves, which only wrong SQL could make: what to spoil, what must notice.

@@ -75,7 +75,8 @@ def test_anomalies_are_placed_as_the_model_places_them(site, key):
 
     got = site.query(f"from marts.anomalies where block_key = '{key}' order by row_in_block")
     assert len(got) == len(rows) > 0
-    carried = ["event_time", "order_id", *FEATURES, "tips", "component", "log_prob", "score"]
+    ids = ["component", "component_id"]
+    carried = ["event_time", "order_id", *FEATURES, "tips", *ids, "log_prob", "score"]
     pd.testing.assert_frame_equal(got[carried], rows[carried], check_dtype=False, check_exact=True)
     assert got["most_unusual_feature"].tolist() == [FEATURES[i] for i in furthest]
     near = {"rtol": 1e-9, "atol": 1e-12}
@@ -99,12 +100,39 @@ def test_component_history_is_the_models_own_table(site):
         got = history[history["block_key"] == key].set_index("component")
         assert (got["model_version"] == VERSIONS[key]).all()
         np.testing.assert_array_equal(got["weight"], model.mixture.weights)
+        assert tuple(got["component_id"]) == model.component_ids
         assert got["weight"].sort_values(ascending=False).index.tolist() == (
             got["size_rank"].sort_values().index.tolist()
         )
         for row in model.component_table():
             for column in ("centre", "low", "high"):
                 assert got.loc[row["component"], f"{column}_{row['feature']}"] == row[column]
+
+
+def test_a_component_is_followed_by_its_id(site):
+    """Births and deaths by SQL are those that the versions' tags tell of."""
+    ids = site.query("select block_key, component_id from marts.component_history")
+    first, third = (set(ids.loc[ids["block_key"] == key, "component_id"]) for key in (FIRST, THIRD))
+    tags = site.registry.version("orders", VERSIONS[THIRD]).tags
+    for name, found in (("born", third - first), ("died", first - third)):
+        said = set() if tags[name] == "none" else {int(one) for one in tags[name].split()}
+        assert said == found
+
+
+@pytest.mark.parametrize("keys", [(FIRST, SECOND, THIRD), (FIRST, SECOND)])
+def test_a_lake_written_before_there_were_ids_has_the_numbers_for_them(site, keys):
+    for key in keys:
+        rows = site.rows(key)
+        site.write(key, rows.drop(columns="component_id"))
+    for key in set(keys) - {SECOND}:
+        path = site.folder("components", key) / "components.parquet"
+        pd.read_parquet(path, partitioning=None).drop(columns="component_id").to_parquet(path)
+    built = site.build(None)
+    assert built.passed, built.reason
+    for table in ("staging.stg_scored_rows", "marts.component_history"):
+        old = site.query(f"select * from {table} where block_key in {tuple(keys)}")
+        assert (old["component_id"] == old["component"]).all()
+        assert len(old)
 
 
 def test_building_again_changes_nothing(site):

@@ -39,6 +39,7 @@ joined as (
         scored.{{ ident(name) }},
         {%- endfor %}
         scored.component,
+        scored.component_id,
         most_unusual.component_distance,
         most_unusual.most_unusual_feature,
         most_unusual.most_unusual_deviation,

@@ -15,6 +15,7 @@ pivoted as (
         block_key,
         model_version,
         component,
+        min(component_id) as component_id,
         min(weight) as weight
         {%- for feature in var('features') %}
         {%- set only = "filter (where feature = " ~ literal(feature['name']) ~ ")" %},

@@ -23,6 +23,7 @@ unpivoted as (
         row_in_block,
         model_version,
         component,
+        component_id,
         anomaly,
         {{ literal(feature['name']) }} as feature,
         {{ ident(feature['name']) }} as value,
@@ -38,6 +39,7 @@ joined as (
 
     select
         unpivoted.*,
+        components.component_id as known_component_id,
         components.mean,
         components.sd,
         components.centre,

@@ -11,6 +11,8 @@ with
 source as (
 
     select * from {{ source('lake', 'components') }}
+    union all by name
+    select {{ late_columns() }}
 
 ),
 
@@ -23,6 +25,7 @@ renamed as (
         block_key as written_key,
         model_version,
         component,
+        coalesce(component_id, component) as component_id,
         feature,
 
         ---------- the component

@@ -10,6 +10,8 @@ with
 source as (
 
     select * from {{ source('lake', 'scored_rows') }}
+    union all by name
+    select {{ late_columns() }}
 
 ),
 
@@ -35,6 +37,7 @@ renamed as (
         {{ ident(feature['name'] ~ '_normalised') }},
         {%- endfor %}
         component,
+        coalesce(component_id, component) as component_id,
         log_prob,
         score,
         anomaly

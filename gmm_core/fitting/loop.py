@@ -1,0 +1,150 @@
+"""The loop of expectation maximisation: step, and stop; all in standardised space.
+
+It knows neither how covariances are stored (`CovarianceKind`) nor how the statistics of a chunk are
+computed (`Kernel`): either can be exchanged without touching it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gmm_core.arrays import Array
+from gmm_core.errors import FitFailed
+from gmm_core.fitting.background import NOTHING_BEHIND, Background
+from gmm_core.fitting.categories import NO_CATEGORIES, Categories
+from gmm_core.fitting.estep import Kernel, Parameters, Statistics, worst_explained
+from gmm_core.fitting.rows import Rows
+from gmm_core.gaussian import CovarianceKind
+
+__all__ = ["FitStatus", "Rule", "State", "Task", "maximisation", "run", "settled", "step"]
+
+_EMPTY = 1e-3  # rows: a component that explains less of the data than this says nothing
+_RESEEDS_PER_COMPONENT = 3
+
+
+class FitStatus(enum.Enum):
+    """How a fit ended; the value is the message for people."""
+
+    CONVERGED = "converged: the gain of an iteration fell below the tolerance"
+    STOPPED = "stopped: the iteration limit came before the gain fell below the tolerance"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What stays the same during a fit.
+
+    Parameters
+    ----------
+    added : (d,) variance added by every M-step, in standardised units.
+    tol, max_iter : when to stop.
+    rule : says when a fit has settled; `settled` unless a caller brings another.
+    background : what explains the rows that no component does.
+    categories : the categorical features, of which the kernel must know too.
+    """
+
+    rows: Rows
+    k: int
+    kind: CovarianceKind
+    added: Array
+    tol: float
+    max_iter: int
+    kernel: Kernel
+    rule: Rule | None = None
+    background: Background = NOTHING_BEHIND
+    categories: Categories = NO_CATEGORIES
+
+
+@dataclass(frozen=True)
+class State:
+    """Parameters, and the E-step made under them: so `log_likelihood` is their own.
+
+    `complete` says that they came from an E- and M-step over all rows in which no component was
+    placed anew. Only then are the mixture's mean and covariance those of the rows, so only then
+    may EM end.
+    """
+
+    parameters: Parameters
+    statistics: Statistics
+    log_likelihood: float
+    trace: tuple[float, ...] = ()
+    reseeded: int = 0
+    complete: bool = False
+    status: FitStatus | None = None
+
+
+# From the states before and after a step, the one to end with; `None` to go on.
+Rule = Callable[[Task, State, State], State | None]
+
+
+def run(task: Task, parameters: Parameters) -> State:
+    """The loop: from starting parameters to the state in which EM ended."""
+    state = _state(task, task.background.behind(parameters))
+    while state.status is None:
+        state = _judged(task, state, step(task, state))
+    return state
+
+
+def step(task: Task, state: State) -> State:
+    """One M-step, and the E-step under its outcome."""
+    parameters, placed = maximisation(task, state)
+    reseeded = state.reseeded + placed
+    if reseeded > _RESEEDS_PER_COMPONENT * task.k:
+        raise FitFailed("components keep running empty", got=reseeded, remedy="lower n_components")
+    after = _state(task, parameters)
+    trace = (*state.trace, after.log_likelihood)
+    return replace(after, trace=trace, reseeded=reseeded, complete=placed == 0)
+
+
+def settled(task: Task, before: State, after: State) -> State | None:
+    """The better of the two states when the gain is below the tolerance.
+
+    Added variance makes an M-step a little worse than the best one: near the end it can lose.
+    """
+    gain = after.log_likelihood - before.log_likelihood
+    if not before.complete or not task.tol > 0 or not gain < task.tol:
+        return None
+    return after if gain >= 0 else before
+
+
+def maximisation(task: Task, state: State) -> tuple[Parameters, int]:
+    """M-step; empty components are placed at the worst explained rows, and counted."""
+    statistics, kind = state.statistics, task.kind
+    scatter = statistics.scatter
+    empty = np.flatnonzero(statistics.weight < _EMPTY)
+    weight = np.maximum(statistics.weight, _EMPTY)
+    weights = weight / weight.sum()
+    means = statistics.mean.copy()
+    if empty.size:
+        joint = state.parameters.joint(kind)
+        means[empty] = worst_explained(task.rows, joint, kind, empty.size)
+        # Standardised rows have unit variance: the width of a component that knows nothing yet.
+        scatter = scatter.copy()
+        d = means.shape[1]
+        scatter[empty] = _EMPTY * (np.eye(d) if scatter.ndim == 3 else np.ones(d))
+        weights[empty] = 1 / task.k
+        weights /= weights.sum()
+    covariances = kind.from_scatter(scatter, weight)
+    after = Parameters(weights, means, kind.with_added(covariances, task.added))
+    after = task.categories.maximised(after, statistics, empty)
+    return task.background.maximised(after, statistics), int(empty.size)
+
+
+def _judged(task: Task, before: State, after: State) -> State:
+    """The state to go on from; with a status when it is the last."""
+    end = (task.rule or settled)(task, before, after)
+    if not after.complete:
+        return after
+    if end is not None:
+        return replace(end, status=FitStatus.CONVERGED)
+    if len(after.trace) >= task.max_iter:
+        return replace(after, status=FitStatus.STOPPED)
+    return after
+
+
+def _state(task: Task, parameters: Parameters) -> State:
+    statistics = task.kernel(task.rows, parameters.joint(task.kind), task.kind)
+    return State(parameters, statistics, statistics.log_likelihood / statistics.total)

@@ -1,0 +1,98 @@
+"""Starts: several of them, the best of which is kept, and where EM begins when none is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from gmm_core.arrays import Array
+from gmm_core.errors import BlockmixError, FitFailed
+from gmm_core.fitting.estep import Parameters
+from gmm_core.fitting.loop import State, Task, run
+from gmm_core.fitting.rows import Rows
+from gmm_core.fitting.seeding import cold_start
+from gmm_core.gaussian import CovarianceKind
+
+__all__ = ["Begin", "best_of", "cold", "generators", "none_usable", "sample_size"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+Begin = Callable[[Rows, int, CovarianceKind, Array, "np.random.Generator"], Parameters]
+"""Starting parameters of k components from rows; as `cold_start` is called."""
+
+_SAMPLE = 16_384  # rows at least
+_SAMPLE_PER_VALUE = 20  # rows per mean and deviation that a fit estimates
+_WORTH_SAMPLING = 4  # times fewer rows
+_TRIALS, _TRIAL_STEPS = 4, 8
+
+
+def best_of(starts: Iterable[S], attempt: Callable[[S], T], worth: Callable[[T], float]) -> T:
+    """The outcome of `attempt` that is worth most, the first of equals; starts may fail.
+
+    Raises the last failure when all of them do.
+
+    >>> best_of([2, 3, 1], lambda start: start * 10, float)
+    30
+    """
+    best: tuple[float, T] | None = None
+    failure: BlockmixError | None = None
+    for start in starts:
+        try:
+            found = attempt(start)
+        except BlockmixError as error:  # another start may still succeed
+            failure = error
+            continue
+        value = worth(found)
+        if best is None or value > best[0]:
+            best = value, found
+    if best is None:
+        raise failure or FitFailed("no start was made", remedy="give one at least")
+    return best[1]
+
+
+def none_usable(k: int, starts: int, failure: BlockmixError, remedy: str) -> FitFailed:
+    """What to raise when `best_of` so many starts raised `failure`."""
+    return FitFailed(
+        f"no usable mixture of {k} components in {starts} starts; the last failed because "
+        f"{failure.problem}",
+        remedy=remedy,
+    )
+
+
+def generators(seed: int, starts: int, first: T | None = None) -> list[T | np.random.Generator]:
+    """A random generator for each start; in place of the first what is given, if anything."""
+    sources = np.random.SeedSequence(seed).spawn(starts)
+    begins: list[T | np.random.Generator] = [np.random.default_rng(one) for one in sources]
+    return begins if first is None else [first, *begins[1:]]
+
+
+def sample_size(least: int, k: int, d: int) -> int:
+    """Rows that say enough of k components in d features; `least` at least."""
+    return max(least, _SAMPLE_PER_VALUE * k * (d + 1))
+
+
+def cold(task: Task, rng: np.random.Generator, begin: Begin = cold_start) -> Parameters:
+    """Where EM starts from nothing: k-means; with many rows on a part of a sample, the best of some.
+
+    EM then goes ahead on the sample: an iteration there costs a small part of one over all rows, and
+    most of the way to the optimum is the same on both.
+    """
+    of_all = (task.k, task.kind, task.added, rng)
+    size = sample_size(_SAMPLE, task.k, task.rows.n_features)
+    if len(task.rows) < _WORTH_SAMPLING * size:
+        return begin(task.rows, *of_all)
+    part = replace(task, rows=task.rows.sample(size, rng), rule=None)
+    few = part.rows.sample(size // _TRIALS, rng)
+    trial = replace(part, rows=few, tol=0.0, max_iter=_TRIAL_STEPS)
+
+    def tried(_: int) -> State:
+        return run(trial, begin(few, *of_all))
+
+    try:
+        best = best_of(range(_TRIALS), tried, lambda state: state.log_likelihood)
+        return run(part, best.parameters).parameters
+    except BlockmixError:  # a sample may lack what all rows have
+        return begin(task.rows, *of_all)

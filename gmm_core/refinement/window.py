@@ -1,0 +1,96 @@
+"""Refinement of a window: every move that a strategy asks for, each behind the guard."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from gmm_core.errors import InvalidInput
+from gmm_core.mixture import Mixture
+from gmm_core.refinement.exact import with_unit_moments
+from gmm_core.refinement.guard import gain
+from gmm_core.refinement.hard import harden
+from gmm_core.refinement.parts import Model, Parts, Units
+from gmm_core.refinement.points import crosses, drawn
+from gmm_core.refinement.soft import soften
+from gmm_core.strategy import Strategy
+
+__all__ = ["refine", "seed_of"]
+
+
+def seed_of(names: Iterable[str]) -> int:
+    """A seed that stands for a set of names, whatever their order.
+
+    >>> seed_of(["b", "a"]) == seed_of(["a", "b"])
+    True
+    """
+    digest = hashlib.sha256("\n".join(sorted(names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def refine(pooled: Mixture, reduced: Mixture, strategy: Strategy, seed: int = 0) -> Mixture:
+    """A reduced mixture after the strategy's moves; mean and covariance are the pooled ones.
+
+    Parameters
+    ----------
+    pooled, reduced : of the same type, "full" or "diag".
+    seed : decides the points; the same seed, the same outcome.
+
+    Components so flat that rounding shows in them are left as the reduction made them.
+
+    The outcome lists its components by their means, the first feature first.
+    """
+    if reduced.n_components == pooled.n_components or not strategy.moves:
+        return reduced
+    try:
+        return _refined(pooled, reduced, strategy, np.random.default_rng(seed))
+    except (InvalidInput, np.linalg.LinAlgError):  # components so flat that rounding shows
+        return reduced
+
+
+def _refined(
+    pooled: Mixture, reduced: Mixture, strategy: Strategy, rng: np.random.Generator
+) -> Mixture:
+    units = Units.of(pooled)
+    every, former = units.into(pooled), units.into(reduced)
+    streams = rng.spawn(2)
+    asked = strategy.guard_points > 0
+    unseen = drawn(every, max(strategy.guard_points, 1), streams[0])
+    kept = former
+    for move in _moves(every, strategy, streams[1]):
+        moved = _exact(move, kept)
+        if moved is None:
+            continue
+        if not asked or gain(unseen, kept, moved).convinces(strategy.guard_errors):
+            kept = moved
+    if kept is former:
+        return reduced
+    order = np.lexsort(kept.means.T[::-1])
+    return units.back(Model(kept.weights[order], kept.means[order], kept.covariances[order]))
+
+
+Move = Callable[[Model], Model]
+
+
+def _moves(every: Model, strategy: Strategy, rng: np.random.Generator) -> Iterable[Move]:
+    steps, tol = strategy.steps, strategy.tol
+    whole = Parts(every.weights, every.means, every.covariances, every.full)
+    if strategy.refine == "hard":
+        yield lambda start: harden(whole, start, steps=steps).model
+    if strategy.refine == "soft":
+        yield lambda start: soften(whole, start, steps=steps, tol=tol).model
+    if strategy.polish_points:
+        parts = crosses(every, strategy.polish_points, strategy.polish_width, rng)
+        yield lambda start: soften(parts, start, steps=steps, tol=tol).model
+
+
+def _exact(move: Move, start: Model) -> Model | None:
+    """The moved model with exact moments; `None` where it has lost its width."""
+    try:
+        moved = with_unit_moments(move(start))
+        _ = moved.natural
+    except (InvalidInput, np.linalg.LinAlgError):
+        return None
+    return moved
