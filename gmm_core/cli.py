@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gmm_core import __version__
 from gmm_core.config import load_settings
 from gmm_core.errors import BlockmixError, InvalidInput, InvalidStream, Refused
 from gmm_core.pipeline import verbs
@@ -43,6 +44,22 @@ Covariance = Annotated[
     Optional[str], typer.Option("--covariance-type", help="full, tied, diag or spherical")
 ]
 Version = Annotated[Optional[int], typer.Option(min=1, help="model version; default: the champion")]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        _out.print(f"blockmix {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="print it and end"),
+    ] = False,
+) -> None:
+    pass
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import yaml
 from orders import KEYS, make_rows
 from typer.testing import CliRunner
 
-from gmm_core import cli
+from gmm_core import __version__, cli
 from gmm_core.errors import ModelRefused
 from gmm_core.pipeline import verbs
 from gmm_core.pipeline.memory import memory_services
@@ -70,6 +70,11 @@ def test_a_mistake_is_a_line_and_a_status(blockmix, words, status, said):
     assert outcome.returncode == status
     assert said in outcome.stderr
     assert "Traceback" not in outcome.stderr
+
+
+def test_it_tells_its_version(blockmix):
+    outcome = blockmix("--version")
+    assert (outcome.returncode, outcome.stdout) == (0, f"blockmix {__version__}\n")
 
 
 def test_streams_are_listed_and_checked(blockmix, tmp_path):
