@@ -6,6 +6,7 @@ scikit-learn does: set by hand, they count.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmm_core.arrays import Array, as_rows, as_weights, frozen_array
 from gmm_core.covariances.cholesky import whitener_diagonal
+from gmm_core.criteria import free_parameters
 from gmm_core.errors import InvalidInput
 from gmm_core.estimators.digits import holds, narrowed
 from gmm_core.estimators.precisions import covariances_of, factors_of, precisions_of, whiteners_of
@@ -100,6 +102,14 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         rows = self._rows(X)
         return float(np.average(self._log_prob(rows), weights=self._weight(rows, sample_weight)))
+
+    def _criterion(
+        self, X: Any, sample_weight: ArrayLike | None, price: Callable[[float], float]
+    ) -> float:
+        """-2 * log-likelihood, and for each free parameter the price at so many rows."""
+        score = self.score(X, None, sample_weight)
+        total = float(self._weight(self._rows(X), sample_weight).sum())
+        return float(price(total) * free_parameters(self.mixture_) - 2 * total * score)
 
     def _weight(self, rows: NDArray[Any], sample_weight: ArrayLike | None) -> Array:
         """(n,) weights; a row without any value does not count, as it does not in a fit."""

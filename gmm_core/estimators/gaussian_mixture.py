@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gmm_core.arrays import Array, Missing
 from gmm_core.covariances.kind import CovarianceType
-from gmm_core.criteria import Criterion, free_parameters
+from gmm_core.criteria import Criterion
 from gmm_core.em import FitResult, FitStatus, fit
 from gmm_core.errors import InvalidInput
 from gmm_core.estimators.choice import ChoosingEstimator, readable_again
@@ -272,7 +272,6 @@ class GaussianMixture(ChoosingEstimator):
     def _criterion(
         self, X: Any, sample_weight: ArrayLike | None, price: Callable[[float], float]
     ) -> float:
-        """-2 * log-likelihood, and for each free parameter the price at so many rows."""
         if self.background:
             raise InvalidInput(
                 "information criteria of the mixture alone, without the background it was fitted with",
@@ -280,6 +279,4 @@ class GaussianMixture(ChoosingEstimator):
                 bound="background=False",
                 remedy="let fit compare: give n_components as a range",
             )
-        score = self.score(X, None, sample_weight)
-        total = float(self._weight(self._rows(X), sample_weight).sum())
-        return float(price(total) * free_parameters(self.mixture_) - 2 * total * score)
+        return super()._criterion(X, sample_weight, price)

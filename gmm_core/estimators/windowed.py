@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, Self
 
@@ -13,7 +13,6 @@ from sklearn.utils import check_random_state
 
 from gmm_core.arrays import as_weights
 from gmm_core.covariances.kind import CovarianceType
-from gmm_core.criteria import free_parameters
 from gmm_core.errors import InvalidInput
 from gmm_core.estimators.base import MixtureEstimator
 from gmm_core.estimators.blocks import Key, block_summary, checked_key, checked_y
@@ -193,13 +192,6 @@ class WindowedGaussianMixture(MixtureEstimator):
         9.68
         """
         return self._criterion(X, sample_weight, lambda n: 2.0)
-
-    def _criterion(
-        self, X: Any, sample_weight: ArrayLike | None, price: Callable[[float], float]
-    ) -> float:
-        score = self.score(X, None, sample_weight)
-        total = float(self._weight(self._rows(X), sample_weight).sum())
-        return float(price(total) * free_parameters(self.mixture_) - 2 * total * score)
 
     def _check_settings(self) -> None:
         settings = self.get_params(deep=False)
