@@ -15,7 +15,7 @@ import great_expectations.expectations as gxe
 from expectations.views import EVENT_TIME
 from gmm_core.invariants import Law
 from gmm_core.pipeline.feature_settings import CategoricalSettings, FeatureSettings
-from gmm_core.pipeline.streams import Stream
+from gmm_core.pipeline.streams import Gates, Stream
 
 __all__ = ["laws_suite", "rows_suite"]
 
@@ -102,20 +102,7 @@ def _feature(stream: Stream, name: str, feature: FeatureSettings, found: str) ->
     low, high = f"{feature.minimum:g}", f"{feature.maximum:g}"
     unit = f" {feature.unit}" if feature.unit else ""
     return [
-        gxe.ExpectColumnToExist(
-            column=name,
-            **_said(
-                f"{name}: numeric",
-                "a column of numbers",
-                f"The rows have {name}, and it holds numbers.",
-                found=found,
-            ),
-        ),
-        gxe.ExpectColumnValuesToNotBeNull(
-            column=name,
-            mostly=gates.completeness,
-            **_said(f"{name}: present", _share(gates.completeness), f"Rows have their {name}."),
-        ),
+        *_there(name, "numeric", "numbers", gates, found),
         gxe.ExpectColumnValuesToBeBetween(
             column=name,
             min_value=feature.minimum,
@@ -142,22 +129,8 @@ def _feature(stream: Stream, name: str, feature: FeatureSettings, found: str) ->
 
 def _categorical(stream: Stream, name: str, feature: CategoricalSettings, found: str) -> list[Any]:
     """The view has 0 for a value that is one of the levels, 1 for another (`views`)."""
-    gates = stream.gates
     return [
-        gxe.ExpectColumnToExist(
-            column=name,
-            **_said(
-                f"{name}: categorical",
-                "a column of text",
-                f"The rows have {name}, and it holds text.",
-                found=found,
-            ),
-        ),
-        gxe.ExpectColumnValuesToNotBeNull(
-            column=name,
-            mostly=gates.completeness,
-            **_said(f"{name}: present", _share(gates.completeness), f"Rows have their {name}."),
-        ),
+        *_there(name, "categorical", "text", stream.gates, found),
         gxe.ExpectColumnValuesToBeBetween(
             column=name,
             min_value=0.0,
@@ -168,6 +141,26 @@ def _categorical(stream: Stream, name: str, feature: CategoricalSettings, found:
                 _share(1 - feature.other),
                 f"Values of {name} are among its declared levels, but for what may be others.",
             ),
+        ),
+    ]
+
+
+def _there(name: str, kind: str, holds: str, gates: Gates, found: str) -> list[Any]:
+    """The column exists with values of its kind, and rows have them."""
+    return [
+        gxe.ExpectColumnToExist(
+            column=name,
+            **_said(
+                f"{name}: {kind}",
+                f"a column of {holds}",
+                f"The rows have {name}, and it holds {holds}.",
+                found=found,
+            ),
+        ),
+        gxe.ExpectColumnValuesToNotBeNull(
+            column=name,
+            mostly=gates.completeness,
+            **_said(f"{name}: present", _share(gates.completeness), f"Rows have their {name}."),
         ),
     ]
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gmm_core.arrays import Array
 from gmm_core.refinement.parts import Model, Parts
 
 __all__ = ["Gain", "gain"]
@@ -36,13 +35,6 @@ class Gain:
 
 def gain(points: Parts, former: Model, challenger: Model) -> Gain:
     """The challenger's mean log-likelihood on points less the former's."""
-    difference = _log_density(points, challenger) - _log_density(points, former)
+    difference = points.log_density(challenger) - points.log_density(former)
     mean = float(points.weights @ difference)
     return Gain(mean, float(np.linalg.norm(points.weights * (difference - mean))))
-
-
-def _log_density(points: Parts, model: Model) -> Array:
-    joint = points.expected_log_density(model) + np.log(model.weights)[:, None]
-    top = joint.max(axis=0)
-    density: Array = top + np.log(np.exp(joint - top).sum(axis=0))
-    return density

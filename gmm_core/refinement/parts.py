@@ -112,6 +112,13 @@ class Parts:
         expected: Array = model.natural @ self.features
         return expected
 
+    def log_density(self, model: Model) -> Array:
+        """(n,) log of the sum over components of weight times exp(expected log-density), in nats."""
+        joint = self.expected_log_density(model) + np.log(model.weights)[:, None]
+        top = joint.max(axis=0)
+        density: Array = top + np.log(np.exp(joint - top).sum(axis=0))
+        return density
+
     def grouped(self, shares: Array) -> Model:
         """The M-step: every component becomes the exact merge of its shares (k, n) of the parts.
 

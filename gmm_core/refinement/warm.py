@@ -96,9 +96,7 @@ def _with_newborn(points: Parts, model: Model, k: int, rng: np.random.Generator)
 
 def _missed(points: Parts, model: Model, width: Model, n: int, rng: np.random.Generator) -> Array:
     """(n, d) rows drawn by how many nats the model, and those drawn before, miss them by."""
-    joint = points.expected_log_density(model) + np.log(model.weights)[:, None]
-    top = joint.max(axis=0)
-    density = top + np.log(np.exp(joint - top).sum(axis=0))
+    density = points.log_density(model)
     middle = np.median(density)
     usual = middle - _TAIL * np.median(np.abs(density - middle))
     missed = np.maximum(usual - density, 0.0) + _ANYWHERE
