@@ -13,8 +13,9 @@ from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRu
 from gmm_core.config import load_settings
 from gmm_core.errors import ComputationFailed, InvalidInput, InvalidStream, Refused
 from gmm_core.gaussian import CovarianceType
+from gmm_core.pipeline.settings.mixtures import MAX_K, MAX_WINDOW
 from gmm_core.pipeline.stream_files import load_streams
-from gmm_core.pipeline.streams import MAX_K, MAX_WINDOW, Stream
+from gmm_core.pipeline.streams import Stream
 
 __all__ = [
     "BLOCK_KEY",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset
 
 from gmm_core.errors import InvalidInput, Refused
-from gmm_core.pipeline.streams import MAX_WINDOW, Stream, parse_key
+from gmm_core.pipeline.settings.mixtures import MAX_WINDOW
+from gmm_core.pipeline.streams import Stream, parse_key
 
 if TYPE_CHECKING:
     from gmm_core.pipeline.verbs import Outcome

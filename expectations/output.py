@@ -20,7 +20,7 @@ from expectations.tally import Array, Tally
 from gmm_core.invariants import Law
 from gmm_core.mixed import numeric_part
 from gmm_core.model import DensityModel
-from gmm_core.pipeline.streams import Gates
+from gmm_core.pipeline.settings.gates import Gates
 
 __all__ = ["BETWEEN_DAYS", "ERRORS", "USABLE", "output_laws"]
 

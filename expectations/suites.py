@@ -14,8 +14,9 @@ import great_expectations.expectations as gxe
 
 from expectations.views import EVENT_TIME
 from gmm_core.invariants import Law
-from gmm_core.pipeline.feature_settings import CategoricalSettings, FeatureSettings
-from gmm_core.pipeline.streams import Gates, Stream
+from gmm_core.pipeline.settings.features import CategoricalSettings, FeatureSettings
+from gmm_core.pipeline.settings.gates import Gates
+from gmm_core.pipeline.streams import Stream
 
 __all__ = ["laws_suite", "rows_suite"]
 

@@ -20,8 +20,9 @@ from gmm_core import __version__
 from gmm_core.config import load_settings
 from gmm_core.errors import BlockmixError, InvalidInput, InvalidStream, Refused
 from gmm_core.pipeline import verbs
+from gmm_core.pipeline.settings.mixtures import MAX_K, MAX_WINDOW
 from gmm_core.pipeline.stream_files import load_stream, load_streams
-from gmm_core.pipeline.streams import MAX_K, MAX_WINDOW, Stream
+from gmm_core.pipeline.streams import Stream
 from gmm_core.pipeline.verbs import Outcome
 from gmm_core.pipeline.wiring import Installation, build_marts, open_services
 from gmm_core.tables import blocks_table, components_table, quarantine_table

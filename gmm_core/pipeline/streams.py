@@ -1,4 +1,7 @@
-"""Streams: what can be declared of one, and what is allowed (see stream_files.py for the files)."""
+"""Streams: the sections of settings/ together, what of one another they need, and their hashes.
+
+See stream_files.py for the files.
+"""
 
 from __future__ import annotations
 
@@ -7,162 +10,19 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
-from gmm_core.gaussian import CovarianceType
-from gmm_core.pipeline.feature_settings import (
-    AnyFeature,
-    CategoricalSettings,
-    FeatureSettings,
-    Frozen,
-)
+from gmm_core.pipeline.settings.common import Frozen, Name
+from gmm_core.pipeline.settings.features import AnyFeature, CategoricalSettings, FeatureSettings
+from gmm_core.pipeline.settings.gates import Gates, Scoring
+from gmm_core.pipeline.settings.mixtures import MixtureSettings, WindowSettings
+from gmm_core.pipeline.settings.sources import Source
 
-__all__ = [
-    "Gates",
-    "MixtureSettings",
-    "Source",
-    "Stream",
-    "WindowSettings",
-    "first_problem",
-    "parse_key",
-]
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-MAX_K = 64
-StrategyName = Literal[
-    "default", "paper",
-    "hotelling", "runnalls", "jeffreys", "bures-wasserstein", "integrated-squared-error",
-]  # fmt: skip
-MAX_WINDOW = 366
-# Names of the columns that landing and transforming add.
-RESERVED = {
-    "event_time", "component", "component_id", "log_prob", "score", "anomaly",
-    "model_version", "stream", "block_key", "block",
-}  # fmt: skip
-
-
-class Source(Frozen):
-    """Where the rows come from and how a block's rows are made of them (Spark SQL expressions)."""
-
-    format: Literal["parquet", "csv"] = "parquet"
-    path: str = Field(
-        min_length=1, description="path, URL, or package:NAME/FILE for data in a package"
-    )
-    time: str = Field(min_length=1, description="column with the event time, UTC")
-    where: str = Field(default="", description="which source rows count")
-    group_by: tuple[str, ...] = Field(
-        default=(), description="one block row per distinct value of these"
-    )
-    columns: dict[Name, str] = Field(
-        min_length=1, description="block column: expression over the source"
-    )
-    having: str = Field(
-        default="", description="which block rows count; what is left out is counted"
-    )
-
-    @model_validator(mode="after")
-    def _free_names(self) -> Source:
-        # SQL takes names that differ in case alone for the same column.
-        names = [name.lower() for name in (*self.group_by, *self.columns)]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"columns {twice} are named twice in group_by and columns")
-        taken = [name for name in names if name in RESERVED or name.endswith("_normalised")]
-        if taken:
-            raise ValueError(
-                f"columns {taken} have names that Blockmix gives to columns of its own: "
-                f"{', '.join(sorted(RESERVED))}, and all that end in _normalised"
-            )
-        return self
-
-
-class MixtureSettings(Frozen):
-    """How a block is fitted."""
-
-    k: int = Field(ge=1, le=MAX_K, description="components of the window's mixture")
-    block_k: int | None = Field(
-        default=None,
-        ge=1,
-        le=2 * MAX_K,
-        description="components of a block's mixture, k at least; twice k when left out: what a "
-        "block blurs together no merge can tell apart again",
-    )
-    covariance_type: CovarianceType = "full"
-    regularisation: float = Field(
-        default=1e-3,
-        ge=0,
-        le=1,
-        description="variance added to each feature, as a share of its own",
-    )
-    restarts: int = Field(default=3, ge=1, le=100)
-    max_iterations: int = Field(default=200, ge=1, le=10_000)
-    tolerance: float = Field(
-        default=1e-5, gt=0, le=1, description="gain in nats per row that ends EM"
-    )
-    seed: int = Field(default=0, ge=0)
-
-    @model_validator(mode="after")
-    def _no_fewer(self) -> MixtureSettings:
-        if self.block_k is not None and self.block_k < self.k:
-            raise ValueError(f"block_k {self.block_k} must be at least k {self.k}")
-        return self
-
-    @property
-    def block_components(self) -> int:
-        """Components of a block's mixture."""
-        return 2 * self.k if self.block_k is None else self.block_k
-
-
-class WindowSettings(Frozen):
-    """Which blocks are pooled, and how they are reduced to k components."""
-
-    blocks: int = Field(
-        ge=1, le=MAX_WINDOW, description="the b newest present blocks up to the key"
-    )
-    minimum_blocks: int = Field(default=1, ge=1, le=MAX_WINDOW)
-    strategy: StrategyName = Field(
-        default="default",
-        description="how the pooled components become k: reduced, refined and polished; the paper's "
-        "way; or reduced by that criterion alone",
-    )
-    half_life: float | None = Field(
-        default=None, gt=0, description="days after which a row counts half; never when left out"
-    )
-
-    @model_validator(mode="after")
-    def _enough(self) -> WindowSettings:
-        if self.minimum_blocks > self.blocks:
-            raise ValueError(f"minimum_blocks {self.minimum_blocks} exceeds blocks {self.blocks}")
-        return self
-
-
-class Gates(Frozen):
-    """What may pass."""
-
-    minimum_rows: int = Field(default=50, ge=1, description="rows a block needs")
-    completeness: float = Field(
-        default=1.0, ge=0, le=1, description="share of values that must be present"
-    )
-    in_range: float = Field(
-        default=1.0, ge=0, le=1, description="share of values within feature bounds"
-    )
-    condition_number: float = Field(default=1e8, gt=1, description="worst component of a mixture")
-    maximum_weight: float = Field(
-        default=0.9, gt=0, le=1, description="largest weight of a component"
-    )
-    normalised_bound: float = Field(
-        default=10.0, gt=0, description="largest absolute normalised value"
-    )
-    normalised_share: float = Field(default=0.99, ge=0, le=1, description="share of rows within it")
-
-
-class Scoring(Frozen):
-    """When a row counts as an anomaly."""
-
-    anomaly_above: float = Field(default=0.999, gt=0, lt=1, description="score, a tail probability")
+__all__ = ["Stream", "first_problem", "parse_key"]
 
 
 class Stream(Frozen):

@@ -12,7 +12,8 @@ from pyspark.sql import types as st
 
 from gmm_core.errors import InvalidInput
 from gmm_core.pipeline.ports import Landing
-from gmm_core.pipeline.streams import Source, Stream
+from gmm_core.pipeline.settings.sources import Source
+from gmm_core.pipeline.streams import Stream
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.files import content, quoted, write_rows
 from gmm_core.spark.source import day_rows

@@ -12,7 +12,8 @@ from expectations.output import USABLE, output_laws
 from expectations.tally import Tally, tally_of
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.ports import GateReport
-from gmm_core.pipeline.streams import Gates, Stream
+from gmm_core.pipeline.settings.gates import Gates
+from gmm_core.pipeline.streams import Stream
 
 KEY = KEYS[3]
 NAMES = ("price", "delay", "rating")

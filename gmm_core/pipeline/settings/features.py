@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from gmm_core.features import OTHER, TransformName
+from gmm_core.pipeline.settings.common import Frozen
 
-__all__ = ["AnyFeature", "CategoricalSettings", "FeatureSettings", "Frozen"]
+__all__ = ["AnyFeature", "CategoricalSettings", "FeatureSettings"]
 
 MAX_LEVELS = 256
-
-
-class Frozen(BaseModel):
-    """Settings: read-only, and without keys that nobody knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FeatureSettings(Frozen):

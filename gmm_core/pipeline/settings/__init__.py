@@ -1,0 +1,1 @@
+"""What can be declared of a stream, a section of its file each."""

@@ -1,0 +1,79 @@
+"""Mixture and window settings: how blocks are fitted, pooled and reduced."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from gmm_core.gaussian import CovarianceType
+from gmm_core.pipeline.settings.common import Frozen
+
+__all__ = ["MAX_K", "MAX_WINDOW", "MixtureSettings", "StrategyName", "WindowSettings"]
+
+MAX_K = 64
+StrategyName = Literal[
+    "default", "paper",
+    "hotelling", "runnalls", "jeffreys", "bures-wasserstein", "integrated-squared-error",
+]  # fmt: skip
+MAX_WINDOW = 366
+
+
+class MixtureSettings(Frozen):
+    """How a block is fitted."""
+
+    k: int = Field(ge=1, le=MAX_K, description="components of the window's mixture")
+    block_k: int | None = Field(
+        default=None,
+        ge=1,
+        le=2 * MAX_K,
+        description="components of a block's mixture, k at least; twice k when left out: what a "
+        "block blurs together no merge can tell apart again",
+    )
+    covariance_type: CovarianceType = "full"
+    regularisation: float = Field(
+        default=1e-3,
+        ge=0,
+        le=1,
+        description="variance added to each feature, as a share of its own",
+    )
+    restarts: int = Field(default=3, ge=1, le=100)
+    max_iterations: int = Field(default=200, ge=1, le=10_000)
+    tolerance: float = Field(
+        default=1e-5, gt=0, le=1, description="gain in nats per row that ends EM"
+    )
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _no_fewer(self) -> MixtureSettings:
+        if self.block_k is not None and self.block_k < self.k:
+            raise ValueError(f"block_k {self.block_k} must be at least k {self.k}")
+        return self
+
+    @property
+    def block_components(self) -> int:
+        """Components of a block's mixture."""
+        return 2 * self.k if self.block_k is None else self.block_k
+
+
+class WindowSettings(Frozen):
+    """Which blocks are pooled, and how they are reduced to k components."""
+
+    blocks: int = Field(
+        ge=1, le=MAX_WINDOW, description="the b newest present blocks up to the key"
+    )
+    minimum_blocks: int = Field(default=1, ge=1, le=MAX_WINDOW)
+    strategy: StrategyName = Field(
+        default="default",
+        description="how the pooled components become k: reduced, refined and polished; the paper's "
+        "way; or reduced by that criterion alone",
+    )
+    half_life: float | None = Field(
+        default=None, gt=0, description="days after which a row counts half; never when left out"
+    )
+
+    @model_validator(mode="after")
+    def _enough(self) -> WindowSettings:
+        if self.minimum_blocks > self.blocks:
+            raise ValueError(f"minimum_blocks {self.minimum_blocks} exceeds blocks {self.blocks}")
+        return self
