@@ -39,7 +39,7 @@ format: $(VENV)/.ready ## rewrite the code in the house style
 
 lock: $(VENV)/.ready ## resolve the requirements anew
 	@cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-emit-index-url runtime.in dev.in -o lock.txt
+		--no-header --no-emit-index-url --override overrides.txt runtime.in dev.in -o lock.txt
 	@cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url bootstrap.in -o bootstrap.txt
 

@@ -13,10 +13,11 @@ quiet="--quiet --disable-pip-version-check"
 "$venv/bin/python" -m pip install $quiet --require-hashes -r requirements/bootstrap.txt
 # Compiled once here, or every process would compile what it imports where bytecode is not kept.
 # uv brings the environment to the lock several times faster than pip; where it cannot reach the
-# packages (pip has a mirror configured that uv does not know of), pip installs the same files.
+# packages (pip has a mirror configured that uv does not know of), pip installs the same files. The
+# lock is complete, and leaves out what overrides.txt does: so no dependencies beyond it.
 "$venv/bin/uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes requirements/lock.txt ||
     { say "uv could not install the lock; trying pip"
-      "$venv/bin/python" -m pip install $quiet --require-hashes -r requirements/lock.txt; }
+      "$venv/bin/python" -m pip install $quiet --no-deps --require-hashes -r requirements/lock.txt; }
 "$venv/bin/python" -m pip install $quiet --no-deps --no-build-isolation --no-index --editable .
 touch "$venv/.ready"
 say "set-up done"
