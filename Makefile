@@ -5,6 +5,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 KEEP ?= 1
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,11 +24,11 @@ demo-fault: $(VENV)/.ready ## the same with one corrupted day, which ends in qua
 	@sh scripts/preflight.sh >/dev/null
 	@$(BIN)/python -m demo --keep $(KEEP) --fault
 
-test: $(VENV)/.ready lint ## all tests but the long ones
-	@$(BIN)/python -m pytest -m "not long"
+test: $(VENV)/.ready lint ## all tests but the long ones, in JOBS processes (2)
+	@$(PYTEST) -m "not long"
 
 test-long: $(VENV)/.ready lint ## every test
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 lint: $(VENV)/.ready ## style, types, import contracts
 	@$(BIN)/ruff check .

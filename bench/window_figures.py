@@ -29,7 +29,7 @@ def draw(found: Sequence[Any], strategies: Sequence[str], blocks: Sequence[str])
                 values = [one.gains[fitted, name][day] for one in found]
                 ax.scatter(
                     values,
-                    [line + 0.22 * (place - 1)] * len(values),
+                    [line + 0.2 * (place - (len(blocks) - 1) / 2)] * len(values),
                     s=14,
                     color=f"C{place}",
                     label=fitted if line == 0 else None,
@@ -42,7 +42,10 @@ def draw(found: Sequence[Any], strategies: Sequence[str], blocks: Sequence[str])
     axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, [f"blocks fitted {label}" for label in labels], ncols=3, loc="upper center"
+        handles,
+        [f"blocks fitted {label}" for label in labels],
+        ncols=len(blocks),
+        loc="upper center",
     )
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     figure.savefig(_FOLDER / "window-likelihood.png", dpi=110)
@@ -54,7 +57,7 @@ def draw(found: Sequence[Any], strategies: Sequence[str], blocks: Sequence[str])
         ("own EM", "own EM over the window"),
     ):
         ax.plot([1e3 * one.seconds[key] for one in found], names, "o", label=what)
-    update = [1e3 * (one.seconds["warm block"] + one.seconds[default]) for one in found]
+    update = [1e3 * (one.seconds["cold block"] + one.seconds[default]) for one in found]
     ax.plot(update, names, "o", label="daily update: one block and the window")
     ax.set_xscale("log")
     ax.set_xlabel("ms")

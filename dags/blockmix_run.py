@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 
+from gmm_core.config import load_settings
 from gmm_core.errors import InvalidInput, Refused
 from gmm_core.pipeline.settings.mixtures import MAX_WINDOW
+from gmm_core.pipeline.settings.sources import connection_variable
 from gmm_core.pipeline.streams import Stream, parse_key
 
 if TYPE_CHECKING:
@@ -25,6 +30,7 @@ __all__ = [
     "event_extra",
     "overrides",
     "requested_days",
+    "rollback_asked",
     "run_verb",
     "settings_to_tell",
     "windows_of",
@@ -35,14 +41,18 @@ PAGES = "pages"  # XCom key under which plugins/blockmix_plugin.py finds a task'
 
 def run_verb(name: str, stream: Stream, context: Mapping[str, Any], **options: Any) -> Outcome:
     """Run a verb on the run's block; its pages go to XCom, also when a gate refuses."""
-    from gmm_core.pipeline import verbs, wiring
+    from gmm_core.pipeline import submitting, verbs, wiring
 
     log = logging.getLogger(f"blockmix.{name}")
     try:
         key = block_key(context)
         if name == "marts":
             outcome = wiring.build_marts(stream, key)
+        elif name == "fit" and load_settings().spark_connection:
+            ticket = str(context["run_id"])
+            outcome = submitting.take_answer(stream, key, ticket, wiring.open_services())
         else:
+            _know_connection(stream)
             outcome = getattr(verbs, name)(stream, key, wiring.open_services(), **options)
     except (InvalidInput, Refused) as error:
         pages = getattr(error, "pages", {})
@@ -54,6 +64,32 @@ def run_verb(name: str, stream: Stream, context: Mapping[str, Any], **options: A
     done = "done" if outcome.changed else "nothing to do"
     what = f"{name} {stream.name} {key}: {done}"
     log.info("%s %s%s", what, outcome.facts, _links(outcome.pages))
+    return outcome
+
+
+def _know_connection(stream: Stream) -> None:
+    """Puts the Airflow connection of a stream's database, if there is one, where land looks for it."""
+    name = stream.source.connection
+    if name is None or connection_variable(name) in os.environ:
+        return
+    with suppress(AirflowNotFoundException):  # the verb says what is missing
+        os.environ[connection_variable(name)] = Connection.get(name).get_uri()
+
+
+def rollback_asked(stream: Stream, context: Mapping[str, Any]) -> Outcome:
+    """What the form of a rollback asks for; the person is who started the run."""
+    from gmm_core.pipeline import verbs, wiring
+
+    asked, services = context["params"], wiring.open_services()
+    if asked["resume"]:
+        outcome = verbs.resume(stream, services)
+    else:
+        by = getattr(context["dag_run"], "triggering_user_name", None) or "somebody in Airflow"
+        outcome = verbs.rollback(
+            stream, services, why=asked["why"], by=by, version=asked["version"]
+        )
+    _publish(outcome.pages, context)
+    logging.getLogger("blockmix.rollback").info("%s: %s", stream.name, outcome.facts)
     return outcome
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from airflow.sdk import DAG, CronPartitionTimetable, task
+from airflow.sdk import DAG, CronPartitionTimetable, chain, task
 from blockmix_dag import (
     BLOCK_KEY,
     KEY_FORMAT,
@@ -35,6 +35,7 @@ from blockmix_dag import (
     midnight,
 )
 from blockmix_run import overrides, run_verb, settings_to_tell, windows_of
+from blockmix_submit import submitted
 
 from gmm_core.pipeline.streams import Stream
 
@@ -72,7 +73,7 @@ def fit_block(stream: Stream) -> None:
             event.add_partitions(windows_of(stream, outcome.key) if again else outcome.key)
             return outcome.to_dict()
 
-        land() >> fit()
+        chain(land(), *submitted(stream, AT_ONCE), fit())
 
 
 for declared in good_streams():

@@ -10,17 +10,19 @@
 One run at a time per stream, since it moves the aliases `challenger`, `champion` and `previous`.
 
 **A red `merge`** means that the model gate refused the window mixture, or that the window has too few
-blocks: the champion stays, consumers notice nothing. *Data Docs* shows the report, the log its last line.
+blocks: the champion stays. *Data Docs* shows the report, the log its last line.
 
-**`promote` says held** when the champion already knows later blocks: filling in the past never
-moves consumers back in time. To go back on purpose, move the alias to `previous` in MLflow.
-"""
+**`promote` says held** when the champion knows later blocks (filling in the past never moves consumers
+back), does better on rows that neither saw, or is held by a rollback. To go back start `blockmix_rollback`.
+
+**`ask` waits** for a person's word: answer it under *Required Actions*."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow.sdk import DAG, PartitionedAssetTimetable, task
+from blockmix_approval import Approval, answer_of
 from blockmix_dag import (
     BLOCK_KEY,
     OVERRIDES,
@@ -52,16 +54,26 @@ def merge_window(stream: Stream) -> None:
             wanted = stream.with_overrides(**overrides(context, blocks))
             return run_verb("merge", wanted, context).to_dict()
 
+        @task
+        def react(merged: dict[str, Any], **context: Any) -> dict[str, Any]:
+            run_verb("react", stream, context)
+            return merged
+
         @task(outlets=[window])
         def promote(merged: dict[str, Any], **context: Any) -> dict[str, Any]:
-            facts = merged["facts"]
-            outcome = run_verb("promote", stream, context, version=facts["version"])
+            said = {"version": merged["facts"]["version"], **answer_of(context, stream)}
+            outcome = run_verb("promote", stream, context, **said)
             event = context["outlet_events"][window]
-            event.extra = {name: facts[name] for name in ("version", "block_set_hash")}
+            event.extra = {"version": outcome.facts["serves"]}
             event.add_partitions(outcome.key)
             return outcome.to_dict()
 
-        promote(merge())
+        merged = merge()
+        if stream.triggers.on_drift != "nothing":
+            merged = react(merged)
+        promoted = promote(merged)
+        if stream.promotion.approval != "never":
+            merged >> Approval(stream=stream) >> promoted
 
 
 for declared in good_streams():

@@ -24,6 +24,7 @@ from gmm_core.invariants import Law, block_laws, window_laws
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.ports import GateReport
 from gmm_core.pipeline.streams import Stream, parse_key
+from gmm_core.precedent import precedent_laws
 from gmm_core.summary import BlockSummary
 
 if TYPE_CHECKING:
@@ -62,12 +63,16 @@ class ExpectationsGate:
             view = view_of(rows, list(stream.numeric_features), day, self.in_process, levels)
         return self._report("rows", key, view.frame, rows_suite(stream, key, view.found))
 
-    def check_summary(self, stream: Stream, summary: BlockSummary) -> GateReport:
-        """A fit: the laws of a block summary, within the stream's bounds."""
+    def check_summary(
+        self, stream: Stream, summary: BlockSummary, reference: Sequence[BlockSummary] = ()
+    ) -> GateReport:
+        """A fit: the laws of a block summary, and what the blocks before it let expect."""
         gates = stream.gates
         laws = block_laws(
             summary, condition_number=gates.condition_number, maximum_weight=gates.maximum_weight
         )
+        if reference:
+            laws += precedent_laws(summary, reference, gates.against_window.level)
         return self._judge(stream, "fit", summary.key, laws)
 
     def check_window(

@@ -22,7 +22,7 @@ from gmm_core.mixed import numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.settings.gates import Gates
 
-__all__ = ["BETWEEN_DAYS", "ERRORS", "USABLE", "output_laws"]
+__all__ = ["BETWEEN_DAYS", "ERRORS", "USABLE", "output_laws", "round_trip_laws"]
 
 BETWEEN_DAYS = 0.2  # standard deviation of day means, in standard deviations of single rows
 ERRORS = 6.0  # standard errors
@@ -53,7 +53,7 @@ def output_laws(
         *_row_laws(
             gates, tally or Tally.empty(len(model.numeric_features)), measured=tally is not None
         ),
-        *_round_trip_laws(model, tally),
+        *round_trip_laws(model, tally.error if tally and tally.moments.weight else None),
         *_plausible_laws(model, tally),
     ]
 
@@ -85,13 +85,14 @@ def _row_laws(gates: Gates, tally: Tally, measured: bool) -> list[Law]:
     ]
 
 
-def _round_trip_laws(model: DensityModel, tally: Tally | None) -> list[Law]:
+def round_trip_laws(model: DensityModel, error: Array | None) -> list[Law]:
+    """One a numeric feature, of the largest relative errors (d,); `None` when nothing was measured."""
     names = [feature.name for feature in model.numeric_features]
     return [
         Law(
             f"{name}: restored",
             f"Normalised values and components give back {name} (largest relative difference).",
-            float(tally.error[index]) if tally and tally.moments.weight else np.nan,
+            np.nan if error is None else float(error[index]),
             upper=ROUND_TRIP,
         )
         for index, name in enumerate(names)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, MissingExtra
     from gmm_core.estimators.bayesian_mixture import BayesianGaussianMixture
     from gmm_core.estimators.gaussian_mixture import GaussianMixture
+    from gmm_core.estimators.mode_normalizer import ModeSpecificNormalizer
     from gmm_core.estimators.windowed import WindowedGaussianMixture
     from gmm_core.features import Feature, to_matrix
     from gmm_core.invariants import block_laws, violations, window_laws
@@ -48,6 +49,7 @@ __all__ = [
     "MissingExtra",
     "MixedMixture",
     "Mixture",
+    "ModeSpecificNormalizer",
     "Moments",
     "TailCurve",
     "WindowedGaussianMixture",
@@ -73,6 +75,7 @@ _HOME = {
     "em": ("FitResult", "FitStatus", "fit"),
     "errors": ("BlockmixError", "FitFailed", "InvalidInput", "MissingExtra"),
     "estimators.gaussian_mixture": ("GaussianMixture",),
+    "estimators.mode_normalizer": ("ModeSpecificNormalizer",),
     "estimators.windowed": ("WindowedGaussianMixture",),
     "features": ("Feature", "to_matrix"),
     "invariants": ("block_laws", "violations", "window_laws"),

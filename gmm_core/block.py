@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gmm_core.arrays import Array, as_rows, content_hash
+from gmm_core.coreset import check_size, coreset_of, joined_coreset
 from gmm_core.em import FitResult, fit
 from gmm_core.errors import FitFailed, InvalidInput
 from gmm_core.features import Feature, categorical_of, numeric_of
@@ -40,6 +41,7 @@ def fit_block(
     max_iterations: int = 200,
     tolerance: float = 1e-5,
     seed: int = 0,
+    coreset: int = 0,
     last: AnyMixture | None = None,
     kernel: KernelName = "auto",
     input_digest: str = "",
@@ -52,6 +54,8 @@ def fit_block(
     X : (n, d) rows in feature space (`to_matrix`); categorical features come last, as codes.
     regularisation : variance added to each feature, as a share of the feature's own variance in
         this block. So the fit does not depend on units.
+    coreset : rows of the block to keep in the summary, at most; 0 keeps none. Not with categorical
+        features.
     last : the last window mixture: the first start has its components and newborn ones
         (`gmm_core.refinement.warm`), unless a cold start does better on a sample. Not for
         categorical features.
@@ -62,6 +66,7 @@ def fit_block(
     InvalidInput : the rows or settings are wrong.
     FitFailed : a feature is constant, or no start gave a usable mixture.
     """
+    check_size(coreset)
     rows = _in_one_order(as_rows(X, len(features)))
     if not len(rows):
         raise InvalidInput(f"block {key} has no rows", got=0, bound="at least 1")
@@ -76,27 +81,18 @@ def fit_block(
         "covariance_type": covariance_type, "reg_covar": added, "tol": tolerance, "seed": seed,
         "max_iter": max_iterations, "n_init": restarts, "kernel": kernel,
     }  # fmt: skip
-    result: FitResult | MixedFitResult
-    if sizes := [len(feature.level_names) for feature in categorical_of(features)]:
-        _check_cold(last)
-        result = fit_mixed(rows, sizes, k, **settings)
-    else:
-        start = None if last is None else _warm(rows, k, covariance_type, last, moments, seed)
-        result = fit(rows, k, start=start, **settings)
+    sizes = [len(feature.level_names) for feature in categorical_of(features)]
+    if sizes:
+        _check_cold(last, coreset)
+    elif last is not None:
+        settings["start"] = _warm(rows, k, covariance_type, last, moments, seed)
+    result = fit_mixed(rows, sizes, k, **settings) if sizes else fit(rows, k, **settings)
     return BlockSummary(
-        stream=stream,
-        key=key,
-        features=tuple(features),
-        mixture=result.mixture,
-        moments=moments,
-        minimum=minimum,
-        maximum=maximum,
-        regularisation=added,
-        fit=_report(result),
-        input_digest=input_digest,
-        fit_fingerprint=fit_fingerprint,
+        stream, key, tuple(features), result.mixture, moments, minimum, maximum, added,
+        _report(result), input_digest, fit_fingerprint,
         levels=_level_shares(rows[:, len(numeric) :], result),
-    )
+        coreset=coreset_of(numbers, coreset, seed),
+    )  # fmt: skip
 
 
 def join_shards(shards: Sequence[BlockSummary], k: int) -> BlockSummary:
@@ -132,6 +128,12 @@ def join_shards(shards: Sequence[BlockSummary], k: int) -> BlockSummary:
         input_digest=digests[0] if len(digests) == 1 else content_hash("shards", *digests),
         fit_fingerprint=first.fit_fingerprint,
         levels=pooled_levels(shards),
+        coreset=joined_coreset(
+            [shard.coreset for shard in shards],
+            [shard.moments.weight for shard in shards],
+            max(len(shard.coreset) for shard in shards),
+            seed=0,
+        ),
     )
 
 
@@ -148,7 +150,14 @@ def _level_shares(codes: Array, result: FitResult | MixedFitResult) -> tuple[Lev
     return level_shares_of(codes, result.mixture.sizes, result.smoothing)
 
 
-def _check_cold(last: AnyMixture | None) -> None:
+def _check_cold(last: AnyMixture | None, coreset: int) -> None:
+    if coreset:
+        raise InvalidInput(
+            "coreset of a block with categorical features",
+            got=coreset,
+            bound="0",
+            remedy="leave `coreset` out: no refinement would use it",
+        )
     if last is not None:
         raise InvalidInput(
             "a warm start of a fit with categorical features",

@@ -8,24 +8,32 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from gmm_core import __version__
 from gmm_core.config import load_settings
 from gmm_core.errors import BlockmixError, InvalidInput, InvalidStream, Refused
+from gmm_core.export.command import exporting
+from gmm_core.people import people
 from gmm_core.pipeline import verbs
+from gmm_core.pipeline.aliases import hold_of
+from gmm_core.pipeline.blocks import landed_keys
 from gmm_core.pipeline.settings.mixtures import MAX_K, MAX_WINDOW
-from gmm_core.pipeline.stream_files import load_stream, load_streams
-from gmm_core.pipeline.streams import Stream
+from gmm_core.pipeline.stream_files import load_streams
 from gmm_core.pipeline.verbs import Outcome
-from gmm_core.pipeline.wiring import Installation, build_marts, open_services
+from gmm_core.pipeline.wiring import build_marts
+from gmm_core.pipeline.wiring import generate as write_generated
 from gmm_core.tables import blocks_table, components_table, quarantine_table
+from gmm_core.terminal import Key, StreamName, Version
+from gmm_core.terminal import declared_stream as _stream
+from gmm_core.terminal import err as _err
+from gmm_core.terminal import out as _out
+from gmm_core.terminal import show as _show
+from gmm_core.terminal import working as _working
 
 __all__ = ["app", "main"]
 
@@ -35,16 +43,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_out, _err = Console(), Console(stderr=True)
-
-StreamName = Annotated[str, typer.Argument(help="name of a declared stream", metavar="STREAM")]
-Key = Annotated[str, typer.Argument(help="block key, a UTC day: 2017-03-14", metavar="KEY")]
+app.add_typer(people)
+app.add_typer(exporting)
 K = Annotated[Optional[int], typer.Option("--k", min=1, max=MAX_K, help="components")]
 Window = Annotated[Optional[int], typer.Option(min=1, max=MAX_WINDOW, help="blocks in the window")]
 Covariance = Annotated[
     Optional[str], typer.Option("--covariance-type", help="full, tied, diag or spherical")
 ]
-Version = Annotated[Optional[int], typer.Option(min=1, help="model version; default: the champion")]
 
 
 def _print_version(asked: bool) -> None:
@@ -63,30 +68,6 @@ def _main(
     pass
 
 
-@contextmanager
-def _working(doing: str) -> Iterator[Installation]:
-    settings = load_settings()
-    with _err.status(doing):
-        yield open_services(settings)
-
-
-def _stream(name: str, **overrides: Any) -> Stream:
-    return load_stream(name, load_settings().streams).with_overrides(**overrides)
-
-
-def _show(outcome: Outcome) -> None:
-    facts = ", ".join(f"{name} {_short(value)}" for name, value in outcome.facts.items())
-    state = "done" if outcome.changed else "nothing to do"
-    _out.print(
-        f"[bold]{outcome.verb}[/] {outcome.stream} {outcome.key}: {state}; {escape(facts)}",
-        soft_wrap=True,
-        highlight=False,
-    )
-    for name, page in outcome.pages.items():
-        if page:
-            _out.print(f"  {name}: {escape(page)}", soft_wrap=True, highlight=False)
-
-
 def _outcomes(answers: Iterable[Outcome | Refused]) -> Iterator[Outcome]:
     """The outcomes, shown as they come; then the last refusal is raised, those before it shown."""
     refusals = []
@@ -102,10 +83,6 @@ def _outcomes(answers: Iterable[Outcome | Refused]) -> Iterator[Outcome]:
         raise refusals[-1]
 
 
-def _short(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
 @app.command()
 def land(stream: StreamName, key: Key) -> None:
     """Bring a block's rows into the lake, through the rows gate."""
@@ -116,12 +93,23 @@ def land(stream: StreamName, key: Key) -> None:
 
 
 @app.command()
-def fit(stream: StreamName, key: Key, k: K = None, covariance_type: Covariance = None) -> None:
+def fit(
+    stream: StreamName,
+    key: Key,
+    to: Annotated[
+        Optional[str], typer.Option(help="all landed blocks from KEY to this one, in one job")
+    ] = None,
+    k: K = None,
+    covariance_type: Covariance = None,
+) -> None:
     """Fit the block mixture to the landed rows, through the fit gate."""
     declared = _stream(stream, k=k, covariance_type=covariance_type)
-    with _working(f"fitting {stream} {key}") as services:
-        outcome = verbs.fit(declared, key, services)
-    _show(outcome)
+    with _working(f"fitting {stream} {key}" + (f" to {to}" if to else "")) as services:
+        if to is None:
+            _show(verbs.fit(declared, key, services))
+            return
+        keys = landed_keys(declared, key, to, services)
+        deque(_outcomes(verbs.fit_many(declared, keys, services)), maxlen=0)
 
 
 @app.command()
@@ -142,11 +130,19 @@ def remerge(stream: StreamName, key: Key, k: K = None, window: Window = None) ->
 
 
 @app.command()
-def promote(stream: StreamName, key: Key, version: Version = None) -> None:
+def promote(
+    stream: StreamName,
+    key: Key,
+    version: Version = None,
+    yes: Annotated[bool, typer.Option("--yes", help="your word, where it is asked for")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="end a rollback's hold first")] = False,
+) -> None:
     """Make the version of the window up to KEY the champion."""
     declared = _stream(stream)
     with _working(f"promoting {stream} {key}") as services:
-        outcome = verbs.promote(declared, key, services, version)
+        outcome = verbs.promote(
+            declared, key, services, version, answer="promote" if yes else None, resume=resume
+        )
     _show(outcome)
 
 
@@ -185,9 +181,28 @@ def run(stream: StreamName, key: Key) -> None:
             _show(verb(declared, key, services))
         for merged in _outcomes(verbs.remerge(declared, key, services)):
             version = merged.facts["version"]
+            if declared.triggers.on_drift != "nothing":
+                _show(verbs.react(declared, merged.key, services))
             _show(verbs.promote(declared, merged.key, services, version))
         _show(verbs.transform(declared, key, services))
         _show(build_marts(declared, key))
+
+
+@app.command()
+def generate(
+    name: Annotated[str, typer.Argument(help="name of the stream to declare", metavar="NAME")],
+    out: Annotated[str, typer.Option(help="new folder to write to")],
+    rows: Annotated[int, typer.Option(min=1, help="rows in all")] = 1_000_000,
+    days: Annotated[int, typer.Option(min=1, help="days they are spread over")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="another seed, other rows")] = 0,
+) -> None:
+    """Write made-up transactions with known truth, drift and labelled anomalies, ready to be a stream."""
+    settings = load_settings()
+    with _err.status(f"generating {rows} rows"):
+        outcome = write_generated(name, rows, days, out, seed, settings)
+    _show(outcome)
+    used = f"cp {escape(outcome.facts['stream_file'])} {escape(str(settings.streams))}"
+    _out.print(f"  to use it: {used}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -223,23 +238,18 @@ def status(stream: StreamName) -> None:
             alias: services.registry.alias(declared.name, alias)
             for alias in (verbs.CHAMPION, verbs.CHALLENGER, verbs.PREVIOUS)
         }
-        champion = aliases[verbs.CHAMPION]
+        champion, hold = aliases[verbs.CHAMPION], hold_of(declared.name, services)
         components = champion and components_table(
             declared, champion, services.registry.load(declared.name, champion.version)
         )
     for alias, version in aliases.items():
         known = f"version {version.version}, up to {version.last_block}" if version else "none"
         _out.print(f"{alias}: {known}", highlight=False)
+    if hold:
+        _out.print(f"held: {escape(str(hold))}", soft_wrap=True, highlight=False)
     for table in (blocks, components, refused):
         if table:
             _out.print(table)
-
-
-@app.command()
-def quarantine(stream: StreamName) -> None:
-    """Blocks that a gate refused and that were not repaired since."""
-    table = quarantine_table(_stream(stream), open_services())
-    _out.print(table or "quarantine: empty")
 
 
 def main() -> None:

@@ -140,21 +140,26 @@ def _read_tail(data: Mapping[str, Any]) -> TailCurve:
 
 
 def _write_summary(value: BlockSummary) -> Plain:
-    # Only where there are categorical features: all others are written as before there were any.
+    # What a summary has not is not written: others read as they did before there was any.
     levels = {"levels": [_write_levels(one) for one in value.levels]} if value.levels else {}
-    return levels | {
-        "stream": value.stream,
-        "key": value.key,
-        "features": [feature.to_dict() for feature in value.features],
-        "mixture": to_dict(value.mixture),
-        "moments": to_dict(value.moments),
-        "minimum": value.minimum.tolist(),
-        "maximum": value.maximum.tolist(),
-        "regularisation": value.regularisation.tolist(),
-        "fit": asdict(value.fit),
-        "input_digest": value.input_digest,
-        "fit_fingerprint": value.fit_fingerprint,
-    }
+    coreset = {"coreset": value.coreset.tolist()} if len(value.coreset) else {}
+    return (
+        levels
+        | coreset
+        | {
+            "stream": value.stream,
+            "key": value.key,
+            "features": [feature.to_dict() for feature in value.features],
+            "mixture": to_dict(value.mixture),
+            "moments": to_dict(value.moments),
+            "minimum": value.minimum.tolist(),
+            "maximum": value.maximum.tolist(),
+            "regularisation": value.regularisation.tolist(),
+            "fit": asdict(value.fit),
+            "input_digest": value.input_digest,
+            "fit_fingerprint": value.fit_fingerprint,
+        }
+    )
 
 
 def _read_summary(data: Mapping[str, Any]) -> BlockSummary:
@@ -171,6 +176,7 @@ def _read_summary(data: Mapping[str, Any]) -> BlockSummary:
         input_digest=data["input_digest"],
         fit_fingerprint=data["fit_fingerprint"],
         levels=tuple(LevelShares(one["shares"], one["added"]) for one in data.get("levels", ())),
+        coreset=data.get("coreset", ()),
     )
 
 

@@ -10,9 +10,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gmm_core.errors import InvalidInput
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["SPARK_CONF", "Settings", "load_settings"]
 
 _PROJECT = Path(__file__).resolve().parent.parent
+SPARK_CONF = _PROJECT / "configs" / "spark.conf"
 
 
 class Settings(BaseSettings):
@@ -30,7 +31,19 @@ class Settings(BaseSettings):
         default="",
         description="Spark Connect address (sc://host:port); empty: a session of one's own",
     )
-    spark_master: str = Field(default="local[*]", description="Spark master without spark_remote")
+    spark_master: str = Field(
+        default="local[*]",
+        description="Spark master without spark_remote: local[*], spark://, yarn or k8s://",
+    )
+    spark_conf: Path = Field(
+        default=SPARK_CONF, description="Spark's settings without spark_remote: a properties file"
+    )
+    spark_jars: str = Field(
+        default="", description="jars that Spark needs, such as a database's driver; commas between"
+    )
+    spark_connection: str = Field(
+        default="", description="Airflow connection that fits are submitted to; empty: they are not"
+    )
     tracking_uri: str = Field(default="", description="MLflow; default: SQLite under home")
     mlflow_ui: str = Field(
         default="", description="address people open; default: tracking_uri if http"

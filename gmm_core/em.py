@@ -18,11 +18,12 @@ from gmm_core.fitting.missing import marginalising
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import warm_start
 from gmm_core.fitting.starts import best_of, cold, generators, none_usable
+from gmm_core.fitting.within import knowing_within
 from gmm_core.gaussian import CovarianceType, kind_of
 from gmm_core.mixture import Mixture
 from gmm_core.settings import check_settings
 
-__all__ = ["FitResult", "FitStatus", "fit"]
+__all__ = ["FitResult", "FitStatus", "fit", "result_of"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def fit(
     rule: Rule | None = None,
     background: bool | float = False,
     missing: Missing = "error",
+    within: ArrayLike | None = None,
 ) -> FitResult:
     """Fit a mixture to rows by expectation maximisation; the best of `n_init` starts wins.
 
@@ -97,6 +99,7 @@ def fit(
     missing : "marginalise" takes NaN as a missing value, and what is left of a row for what it says
         (`gmm_core.fitting.missing`); a row without any value counts as absent. The mixture's mean and
         covariance are then not those of the observed values. "error" refuses NaN.
+    within : (n,) variances in rows of one feature that stand for several (`gmm_core.fitting.within`).
 
     Raises
     ------
@@ -114,11 +117,14 @@ def fit(
     if max_iter == 0:  # the estimators allow it, and keep their start
         raise InvalidInput("max_iter", got=max_iter, bound="1 or more")
     kind, k, share = kind_of(covariance_type), n_components, start_share(background)
-    rows, added = Rows.of(X, sample_weight, reg_covar, k, isotropic=kind.isotropic, missing=missing)
+    rows, added = Rows.of(
+        X, sample_weight, reg_covar, k, isotropic=kind.isotropic, missing=missing, within=within
+    )
     rows, added, behind = background_of(rows, added, share, isotropic=kind.isotropic)
     chosen = kernel_of(kernel, rows, k, n_init, max_iter)
     if rows.incomplete:
         chosen = marginalising(chosen, behind.log_widths)
+    chosen = knowing_within(chosen, rows)
     task = Task(rows, k, kind, added, tol, max_iter, chosen, rule, behind)
     best = _best(task, n_init, seed, None if start is None else warm_start(rows, k, kind, start))
     return replace(best, seconds=time.perf_counter() - began)
@@ -129,7 +135,7 @@ def _best(task: Task, n_init: int, seed: int, first: Parameters | None) -> FitRe
 
     def outcome(start: Parameters | np.random.Generator) -> FitResult:
         parameters = start if isinstance(start, Parameters) else cold(task, start)
-        return _result(task, run(task, parameters), n_init)
+        return result_of(task, run(task, parameters), n_init)
 
     try:
         return best_of(generators(seed, n_init, first), outcome, lambda one: one.log_likelihood)
@@ -138,7 +144,8 @@ def _best(task: Task, n_init: int, seed: int, first: Parameters | None) -> FitRe
         raise none_usable(task.k, n_init, error, remedy) from error
 
 
-def _result(task: Task, state: State, restarts: int) -> FitResult:
+def result_of(task: Task, state: State, restarts: int) -> FitResult:
+    """What the loop found, in the caller's units, but for its time."""
     rows, parameters = task.rows, state.parameters
     # A density per standardised unit becomes one per unit of the caller by the size of that unit.
     trace = tuple(value - rows.log_volume for value in state.trace)

@@ -3,6 +3,7 @@
 BlockmixError
 ├── InvalidInput          what the caller gave is wrong: repeating the call cannot help
 │   ├── InvalidStream     a stream file: names the file, the key, the value and what is allowed
+│   ├── InvalidSource     what a source delivered is not what its stream declares, or not readable
 │   └── NotFound          a block, summary, model version or alias that does not exist
 ├── ComputationFailed     the input was well formed, the work did not succeed: a retry may help
 │   ├── FitFailed         expectation maximisation could not give a usable mixture
@@ -25,6 +26,7 @@ __all__ = [
     "ComputationFailed",
     "FitFailed",
     "InvalidInput",
+    "InvalidSource",
     "InvalidStream",
     "MissingExtra",
     "ModelRefused",
@@ -106,6 +108,10 @@ class InvalidInput(BlockmixError, ValueError):
 
 class InvalidStream(InvalidInput):
     """A stream file is wrong: the message names the file, the key, the value and what is allowed."""
+
+
+class InvalidSource(InvalidInput):
+    """What a source delivered is not what its stream declares, or cannot be read."""
 
 
 class NotFound(InvalidInput, LookupError):

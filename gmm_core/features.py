@@ -117,6 +117,11 @@ class Feature:
             )
         return transform.forward(source)
 
+    def allowed(self, values: Array) -> NDArray[np.bool_]:
+        """(n,) which numbers have a value in feature space; of a numeric feature."""
+        good: NDArray[np.bool_] = _TRANSFORMS[self.transform].allowed(values)
+        return good
+
     def inverse(self, values: ArrayLike) -> Array:
         """Feature space to source units, as a new float64 array; of a numeric feature."""
         with np.errstate(

@@ -19,7 +19,7 @@ from gmm_core.moments import Moments
 from gmm_core.pooling import pooled_levels, pooled_regularisation
 from gmm_core.summary import BlockSummary
 
-__all__ = ["Law", "block_laws", "violations", "window_laws"]
+__all__ = ["Law", "block_laws", "mixture_laws", "violations", "window_laws"]
 
 _EPS = float(np.finfo(np.float64).eps)
 _MEAN = 1e-9  # standard deviations
@@ -68,7 +68,7 @@ def block_laws(
     target = _Target.of(summary.moments, summary.regularisation)
     numeric = numeric_part(summary.mixture)
     return [
-        *_mixture_laws(numeric, condition_number, maximum_weight),
+        *mixture_laws(numeric, condition_number, maximum_weight),
         *_moment_laws(numeric, target, "the block's own"),
         *_level_laws(summary.mixture, summary.levels, "the block's own"),
         _range_law(summary, target),
@@ -88,7 +88,7 @@ def window_laws(
     types = frozenset(summary.mixture.covariance_type for summary in pooled)
     target = _Target.of(moments, pooled_regularisation(pooled), types)
     return [
-        *_mixture_laws(numeric, condition_number, maximum_weight),
+        *mixture_laws(numeric, condition_number, maximum_weight),
         *_moment_laws(numeric, target, "those of the window's blocks together"),
         *_level_laws(mixture, pooled_levels(pooled), "those of the window's blocks together"),
     ]
@@ -123,7 +123,8 @@ class _Target:
         return cls(moments.mean, covariance, regularisation, deviation, rounding, types)
 
 
-def _mixture_laws(mixture: Mixture, condition_number: float, maximum_weight: float) -> list[Law]:
+def mixture_laws(mixture: Mixture, condition_number: float, maximum_weight: float) -> list[Law]:
+    """The laws of any mixture; the two numbers are upper bounds."""
     parts = (mixture.weights, mixture.means, mixture.covariances)
     laws = [
         Law(

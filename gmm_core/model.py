@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from gmm_core.answers import ANSWERS, Columns, Rows
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature, categorical_of, numeric_of, to_matrix
-from gmm_core.gaussian import log_normalise
 from gmm_core.mixed import AnyMixture, MixedMixture, numeric_part
-from gmm_core.normalise import denormalise, normalise_by
+from gmm_core.normalise import denormalise
 from gmm_core.scoring import TailCurve
 from gmm_core.summary import check_levels
 
 __all__ = ["OUTPUTS", "DensityModel"]
 
-OUTPUTS = ("score", "responsibilities", "component", "normalised", "log_prob")
-
-Columns = dict[str, NDArray[Any]]
+OUTPUTS = tuple(ANSWERS)
 
 
 @dataclass(frozen=True)
@@ -95,14 +93,15 @@ class DensityModel:
 
     def output(self, columns: Mapping[str, ArrayLike], name: str) -> Columns:
         """One of `OUTPUTS` for rows in source units, as named columns of length n."""
-        if name not in _ANSWERS:
+        if name not in ANSWERS:
             raise InvalidInput("unknown output", got=name, bound=", ".join(OUTPUTS))
-        return _ANSWERS[name](self, _Rows.of(self, columns))
+        return ANSWERS[name](Rows.of(self, columns))
 
     def transform(self, columns: Mapping[str, ArrayLike]) -> Columns:
         """Every numeric `<feature>_normalised`, then component, component_id, log_prob, score, anomaly."""
-        rows = _Rows.of(self, columns)
-        answer = _normalised(self, rows) | _log_prob(self, rows) | _score(self, rows)
+        rows, answer = Rows.of(self, columns), Columns()
+        for name in ("normalised", "log_prob", "score"):
+            answer |= ANSWERS[name](rows)
         return answer | {"anomaly": answer["score"] > self.anomaly_above}
 
     def restore(self, columns: Mapping[str, ArrayLike]) -> Columns:
@@ -173,53 +172,3 @@ class DensityModel:
     def normalised_names(self) -> list[str]:
         """Names of the normalised columns, in the order of the numeric features."""
         return [f"{feature.name}_normalised" for feature in self.numeric_features]
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows in feature space with the one pass over the components that every answer shares."""
-
-    matrix: Array
-    log_prob: Array
-    log_shares: Array
-    component: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, model: DensityModel, columns: Mapping[str, ArrayLike]) -> _Rows:
-        matrix = model.to_matrix(columns)
-        joint = model.mixture.log_joint(matrix)
-        return cls(matrix, *log_normalise(joint), joint.argmax(axis=1).astype(np.int64))
-
-
-def _score(model: DensityModel, rows: _Rows) -> Columns:
-    return {"score": model.tail.score(rows.log_prob)}
-
-
-def _log_prob(model: DensityModel, rows: _Rows) -> Columns:
-    return {"log_prob": rows.log_prob}
-
-
-def _component(model: DensityModel, rows: _Rows) -> Columns:
-    ids = np.array(model.component_ids, dtype=np.int64)
-    return {"component": rows.component, "component_id": ids[rows.component]}
-
-
-def _responsibilities(model: DensityModel, rows: _Rows) -> Columns:
-    shares = np.exp(rows.log_shares)
-    return {f"responsibility_{index}": shares[:, index] for index in range(shares.shape[1])}
-
-
-def _normalised(model: DensityModel, rows: _Rows) -> Columns:
-    numbers = rows.matrix[:, : len(model.numeric_features)]
-    values = normalise_by(numeric_part(model.mixture), numbers, rows.component)
-    named: Columns = {name: values[:, index] for index, name in enumerate(model.normalised_names)}
-    return named | _component(model, rows)
-
-
-_ANSWERS: dict[str, Callable[[DensityModel, _Rows], Columns]] = {
-    "score": _score,
-    "responsibilities": _responsibilities,
-    "component": _component,
-    "normalised": _normalised,
-    "log_prob": _log_prob,
-}

@@ -14,7 +14,7 @@ from gmm_core.arrays import Array, as_rows
 from gmm_core.errors import InvalidInput
 from gmm_core.mixture import Mixture
 
-__all__ = ["denormalise", "normalise", "normalise_by"]
+__all__ = ["denormalise", "normalise", "normalise_by", "widths"]
 
 _DEVIATIONS = 4.0
 
@@ -29,7 +29,7 @@ def normalise_by(mixture: Mixture, X: ArrayLike, component: ArrayLike) -> Array:
     """Normalised values (n, d) of rows whose components (n,) are known."""
     index = _components(mixture, component)
     rows = as_rows(X, mixture.n_features)
-    values: Array = (rows - mixture.means[index]) / _widths(mixture)[index]
+    values: Array = (rows - mixture.means[index]) / widths(mixture)[index]
     return values
 
 
@@ -37,12 +37,13 @@ def denormalise(mixture: Mixture, values: ArrayLike, component: ArrayLike) -> Ar
     """Normalised values (n, d) and components (n,) back to rows (n, d)."""
     index = _components(mixture, component)
     rows: Array = (
-        mixture.means[index] + as_rows(values, mixture.n_features) * _widths(mixture)[index]
+        mixture.means[index] + as_rows(values, mixture.n_features) * widths(mixture)[index]
     )
     return rows
 
 
-def _widths(mixture: Mixture) -> Array:
+def widths(mixture: Mixture) -> Array:
+    """(k, d) what a distance from a component's mean is divided by: four standard deviations."""
     return _DEVIATIONS * mixture.standard_deviations()
 
 

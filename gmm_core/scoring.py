@@ -70,11 +70,25 @@ class TailCurve:
         Between the points the logarithm of the tail is interpolated. Below the lowest it falls as a
         Gaussian's does, by one nat per nat.
         """
+        score: Array = np.abs(np.expm1(self._log_tail(log_prob)))
+        return score
+
+    def tail_probability(self, log_prob: ArrayLike) -> Array:
+        """(n,) share of the model's own draws that are as rare as the row or rarer: 1 - score.
+
+        Keeps its digits where the score rounds to 1: ranks outliers among themselves.
+
+        >>> curve = TailCurve([-3.0, -1.0], [0.1, 1.0])
+        >>> [f"{share:.3g}" for share in curve.tail_probability([-1.0, -3.0, -53.0])]
+        ['1', '0.1', '1.93e-23']
+        """
+        return np.exp(self._log_tail(log_prob))
+
+    def _log_tail(self, log_prob: ArrayLike) -> Array:
         values = np.asarray(log_prob, dtype=np.float64)
         log_tail = np.interp(values, self.log_density, np.log(self.tail))
-        beyond = np.minimum(values - self.log_density[0], 0.0)
-        score: Array = np.abs(np.expm1(log_tail + beyond))
-        return score
+        below: Array = log_tail + np.minimum(values - self.log_density[0], 0.0)
+        return below
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TailCurve):

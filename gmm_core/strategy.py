@@ -22,6 +22,7 @@ class Strategy:
     refine : on the pooled components: "soft" (hierarchical EM), "hard" (composite transportation
         divergence), or "none".
     polish_points : parts that stand for the pooled components in the polish, at most; 0 for none.
+        Where the blocks kept rows, the polish goes on with these.
     polish_width : share of its covariance that a component's points keep as their own, 0 to 1.
     steps, tol : of each of the two: steps at most, and the gain in nats below which they end.
     guard_points : fresh points that a move must convince; 0 accepts every move, which is for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -58,6 +58,8 @@ class BlockSummary:
     fit : how the fit went.
     input_digest, fit_fingerprint : what was fitted, and with which settings.
     levels : for each categorical feature the shares of its levels, and what the fit added to them.
+    coreset : (m, d) some of the block's rows, a uniform sample (`gmm_core.coreset`); empty unless
+        asked for.
     """
 
     stream: str
@@ -72,6 +74,7 @@ class BlockSummary:
     input_digest: str
     fit_fingerprint: str
     levels: tuple[LevelShares, ...] = ()
+    coreset: Array = field(default_factory=lambda: np.empty((0, 0)))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", tuple(self.features))
@@ -90,6 +93,8 @@ class BlockSummary:
             raise InvalidInput("levels of a block summary", got=sizes, bound=str(wanted))
         for name in ("minimum", "maximum", "regularisation"):
             object.__setattr__(self, name, frozen_array(getattr(self, name), name, (d,)))
+        kept = self.coreset if np.size(self.coreset) else np.empty((0, d))
+        object.__setattr__(self, "coreset", frozen_array(kept, "coreset", ("rows", d)))
         if (self.regularisation < 0).any():
             raise InvalidInput(
                 "regularisation", got=self.regularisation.tolist(), bound="0 or more"
@@ -118,12 +123,13 @@ class BlockSummary:
         fit = self.fit
         names = tuple((f.name, f.levels if f.categorical else f.transform) for f in self.features)
         shares = (part for one in self.levels for part in (one.shares, one.added))
+        kept = (self.coreset,) if len(self.coreset) else ()  # none: the digest of former releases
         return content_hash(
             "block summary", self.stream, self.key, names,
             self.mixture.content_hash(), self.moments.weight, self.moments.mean,
             self.moments.scatter, self.minimum, self.maximum, self.regularisation,
             fit.status, fit.converged, fit.iterations, float(fit.log_likelihood), fit.restarts,
-            fit.reseeded, self.input_digest, self.fit_fingerprint, *shares,
+            fit.reseeded, self.input_digest, self.fit_fingerprint, *shares, *kept,
         )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def window_mixture(
             seed=seed,
         ).k
     reduced = reduce(own, k, criterion=strategy.criterion, search=strategy.search)
-    return refine(own, reduced, strategy, seed).as_type(wanted)
+    return refine(own, reduced, strategy, seed, summaries).as_type(wanted)
 
 
 def _mixed(pooled: MixedMixture, k: int | Iterable[int], strategy: Strategy) -> MixedMixture:

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes the virtual environment from the hash-locked requirements. Run by make; safe to run again.
+# shellcheck disable=SC2086  # $quiet is two words on purpose
 set -eu
 
 venv=$1

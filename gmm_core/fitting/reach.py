@@ -28,7 +28,7 @@ def in_order(rows: Rows) -> Rows:
     """
     if rows.n_features > 1 or rows.values.nbytes > _MOST_BYTES:
         return rows
-    if rows.weight is None:
+    if rows.weight is None and rows.within is None:
         return replace(rows, values=np.sort(rows.values, axis=0))
     return rows.part(np.argsort(rows.values[:, 0], kind="stable"))
 

@@ -18,7 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 from gmm_core.arrays import Array, Missing, as_rows, as_weights
 from gmm_core.errors import InvalidInput
 from gmm_core.fitting.patterns import Pattern, patterns_of
-from gmm_core.fitting.standardising import added_variance, check_distinct, distinct, standardisation
+from gmm_core.fitting.standardising import (
+    added_variance,
+    check_distinct,
+    distinct,
+    standardisation,
+    widened,
+    within_of,
+)
 
 __all__ = ["Rows"]
 
@@ -37,6 +44,7 @@ class Rows:
     shift, scale : (d,)
     incomplete : whether values may be missing (NaN).
     fence : (low, high), (d,) each in standardised units: beyond them rows are no place to start.
+    within : (n,) where a row of one feature stands for several: their variance, in the caller's units.
     """
 
     values: NDArray[Any]
@@ -45,6 +53,7 @@ class Rows:
     scale: Array
     incomplete: bool = False
     fence: tuple[Array, Array] | None = None
+    within: Array | None = None
 
     @classmethod
     def of(
@@ -56,6 +65,7 @@ class Rows:
         *,
         isotropic: bool = False,
         missing: Missing | None = None,
+        within: ArrayLike | None = None,
     ) -> tuple[Rows, Array]:
         """Check the input of a fit of k components; `isotropic` gives all features one scale.
 
@@ -80,7 +90,8 @@ class Rows:
             )
         # The least of values is NaN when one of them is.
         incomplete = missing == "marginalise" and bool(np.isnan(values.min(initial=0)))
-        values, weight = _that_count(values, weight, incomplete)
+        inner = within_of(within, values, missing)
+        values, weight, inner = _that_count(values, weight, inner, incomplete)
         if len(values) < k:
             raise InvalidInput(
                 "fewer rows than components",
@@ -92,7 +103,9 @@ class Rows:
             check_distinct(values, k)
         added = added_variance(reg_covar, values.shape[1])
         shift, scale = standardisation(values, weight, added, incomplete)
-        rows = cls(values, weight, shift, scale, incomplete)
+        if inner is not None:
+            scale = widened(scale, inner, weight)
+        rows = cls(values, weight, shift, scale, incomplete, within=inner)
         rows = rows.standardised(shift, scale, isotropic=isotropic)
         if incomplete:
             check_distinct(values, k, rows.shift)
@@ -130,7 +143,8 @@ class Rows:
     def part(self, index: Any) -> Rows:
         """The rows at `index`, with their weights."""
         weight = None if self.weight is None else self.weight[index]
-        return replace(self, values=self.values[index], weight=weight)
+        within = None if self.within is None else self.within[index]
+        return replace(self, values=self.values[index], weight=weight, within=within)
 
     def at(self, index: Any) -> Array:
         """The standardised rows at `index`, perhaps read-only; a missing value stands as 0, the shift."""
@@ -166,6 +180,14 @@ class Rows:
         return part if distinct(part.values, k, self.shift) >= k else self
 
     @cached_property
+    def stretched(self) -> Rows:
+        """Rows of two features, each value and its deviation within (`gmm_core.fitting.within`)."""
+        deviation = np.sqrt(np.zeros(len(self)) if self.within is None else self.within)
+        values = np.column_stack([self.values[:, 0], deviation])
+        shift, scale = np.append(self.shift, 0.0), np.repeat(self.scale, 2)
+        return Rows(values, self.weight, shift, scale)
+
+    @cached_property
     def ranges(self) -> tuple[Array, Array]:
         """(blocks, ) least and largest standardised value of `RANGE` rows each; one feature only."""
         values, starts = self.values[:, 0], np.arange(0, len(self), RANGE)
@@ -193,16 +215,17 @@ class Rows:
 
 
 def _that_count(
-    values: NDArray[Any], weight: Array | None, incomplete: bool
-) -> tuple[NDArray[Any], Array | None]:
+    values: NDArray[Any], weight: Array | None, within: Array | None, incomplete: bool
+) -> tuple[NDArray[Any], Array | None, Array | None]:
     """Without rows of weight 0, or without any value; the weights' mean made 1."""
     counts = np.ones(len(values), dtype=np.bool_) if weight is None else weight > 0
     if incomplete:
         counts &= ~np.isnan(values).all(axis=1)
     if not counts.all():
         values, weight = values[counts], None if weight is None else weight[counts]
+        within = None if within is None else within[counts]
     if weight is not None and len(weight):
         weight.flags.writeable = True  # it is no one else's: `as_weights` copies
         weight /= weight.max()  # or the sum may be no number
         weight /= weight.mean()
-    return values, weight
+    return values, weight, within

@@ -7,12 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gmm_core.arrays import Array
+from gmm_core.arrays import Array, Missing, frozen_array
 from gmm_core.errors import FitFailed, InvalidInput
 from gmm_core.fitting.patterns import observed_moments
 from gmm_core.moments import combine
 
-__all__ = ["added_variance", "check_distinct", "distinct", "standardisation"]
+__all__ = [
+    "added_variance",
+    "check_distinct",
+    "distinct",
+    "standardisation",
+    "widened",
+    "within_of",
+]
 
 _CHUNK = 8_192
 # Ranges of values whose squares, and whose reciprocals' squares, are numbers.
@@ -31,6 +38,28 @@ def added_variance(reg_covar: ArrayLike, d: int) -> Array:
     if not (np.isfinite(added) & (added >= 0)).all():
         raise InvalidInput("reg_covar", got=reg_covar, bound="finite, 0 or more")
     return added
+
+
+def within_of(
+    within: ArrayLike | None, values: NDArray[Any], missing: Missing | None
+) -> Array | None:
+    """(n,) variances of what each row stands for, as given with rows (n, d); raises `InvalidInput`."""
+    if within is None:
+        return None
+    if values.shape[1] != 1 or missing == "marginalise":
+        raise InvalidInput(
+            "variances within rows", got=values.shape, bound="rows of one feature, none missing"
+        )
+    variances = frozen_array(within, "within", (len(values),))
+    if len(variances) and variances.min() < 0:
+        raise InvalidInput("within", got=float(variances.min()), bound="0 or more")
+    return variances
+
+
+def widened(scale: Array, within: Array, weight: Array | None) -> Array:
+    """The scale (1,) of rows that have these variances within (n,), too."""
+    wider: Array = np.sqrt(np.square(scale) + np.average(within, weights=weight))
+    return wider
 
 
 def distinct(values: NDArray[Any], k: int, fill: Array | None = None) -> int:

@@ -1,185 +1,161 @@
 """The closest-pair search over packed components: what Python calls.
 
-The search of `gmm_core.reduction.greedy` (Müllner 2011, section 3.1, "generic"), exact for every
-criterion, with memory for a few numbers a component. Here the second least cost is remembered too:
-when the nearest is merged away that is a better lower bound, and what is found below it the nearest.
+The search of `gmm_core.reduction.greedy` (Müllner 2011, section 3.1, "generic"), exact, with memory for
+a few numbers a component. It differs in who remembers a pair. Components are born one after the
+other, the heaviest first, unions as they are made, and *the younger of a pair remembers it*. So a
+component chooses among what there was at its birth: that only ever goes away, nothing is added, and
+
+- a union looks for its own nearest, and no other component has to look at it;
+- the four nearest that a component had when it looked stay the nearest until they are gone, and what
+  it remembers is never above what it would find: it looks again when all four are gone and what it
+  remembers is the least of all;
+- light components, that are near to many and merge first, are remembered by nobody but themselves.
+
+A look passes over the tiles whose bound (`boxes`) is above the fourth least cost so far.
 
 All arrays are flat, float64 unless said, of K components in d features.
 
 runnalls, full : which criterion, which covariances.
-weights, means, covariances : K, K d, and K d d or K d; changed as components are merged.
-tiles : as `merging` packs them, K rounded up to whole tiles.
-closest, nearest : of each component the least cost with a later one, and which that is (int64).
-second : a lower bound of the costs with all later ones but the nearest.
-stale : (K,) bool: the nearest is gone, and closest is a lower bound, the second of before.
+components : weights K, means K d, covariances K d d or K d, and widths K (`boxes.width_of`).
+packed : tiles (`merging`) and their boxes, in whole groups of eight tiles.
+born : int64, when, a number for each place in the tiles; `GONE` where there is nothing.
+found : costs and places (int64), four a component, the least cost first; how many of them are known to
+    be gone (int64, at most three); and the cost of the next, that counts. A component's own place
+    stands for none.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from gmm_core.kernels.merging import (
-    FAR,
-    LANES,
-    blank,
-    cost_of_tile,
-    pack,
-    put,
-    scratch_size,
-    tile_rows,
-)
-from gmm_core.kernels.options import compiled, entry
+from gmm_core.kernels.boxes import GONE, bounds, box_rows, draw, width_of
+from gmm_core.kernels.eights import LANES
+from gmm_core.kernels.merging import cost_of_tile, pack, put, scratch_size, take, tile_rows
+from gmm_core.kernels.options import compiled, entry, inlined
 
-__all__ = ["fill", "merge", "search"]
+__all__ = ["FILL", "GONE", "LOOK", "MERGE", "REMEMBERED", "work"]
 
-_TOGETHER = 8  # components that look at a tile while it is in the cache
+FILL, LOOK, MERGE = 0, 1, 2
+REMEMBERED = 4
+_FIRST = 8  # tiles whose least bounds are looked for; the others come as they are numbered
 
 
 @entry
-def fill(runnalls, full, d, weights, means, covariances, tiles):
-    """Pack all components; `tiles` has (K rounded up to whole tiles) times `tile_rows` numbers."""
-    K, count, size = len(weights), tile_rows(d, full), d * d if full else d
-    factor, one = np.empty(d * d), np.empty(count)
-    for i in range(K):
-        of_i = slice(i * size, (i + 1) * size)
-        mean = means[i * d : (i + 1) * d]
-        pack(runnalls, full, d, weights[i], mean, covariances[of_i], factor, one)
-        put(one, tiles, i, count)
-    whole = len(tiles) // count
-    blank(full, d, one)
-    for i in range(K, whole):
-        put(one, tiles, i, count)
+def work(job, runnalls, full, d, components, packed, born, found, first, step, pairs):
+    """Do one of three jobs: one entry, so that what they share is compiled once.
+
+    FILL : pack all components, and note their widths.
+    LOOK : look around from every `step`th component, from the `first` on.
+    MERGE : merge the closest pair len(pairs) times; (m, 2) int64 `pairs` says which: the first is gone.
+        `first` is when the first union is born.
+    """
+    if job == FILL:
+        _fill(runnalls, full, d, components, packed, born)
+    elif job == LOOK:
+        for i in range(first, len(components[0]), step):
+            _look(runnalls, full, d, i, components, packed, born, found)
+    else:
+        _merge(runnalls, full, d, components, packed, born, found, first, pairs)
 
 
-@entry
-def search(runnalls, full, d, K, tiles, first, step, closest, second, nearest):
-    """Fill `closest` and `nearest` of every `step`th group of eight, from the `first` on."""
-    count = tile_rows(d, full)
-    owns = np.empty((_TOGETHER, count))
-    scratch, limit, out = np.empty(scratch_size(d)), np.empty(LANES), np.empty(LANES)
-    tile = LANES * count
-    for group in range(first, (K + LANES - 1) // LANES, step):
-        start, stop = group * LANES, min(K, (group + 1) * LANES)
-        for i in range(start, stop):
-            _take(tiles, i, count, owns[i - start])
-            closest[i], second[i], nearest[i] = np.inf, np.inf, -1
-        for b in range(group, len(tiles) // tile):
-            for i in range(start, stop):
-                limit[:] = second[i]
-                own = owns[i - start]
-                if cost_of_tile(runnalls, full, d, own, tiles, b * tile, limit, scratch, out):
-                    _take_least(out, b * LANES, i, closest, second, nearest)
+@inlined
+def _fill(runnalls, full, d, components, packed, born):
+    weights, means, covariances, widths = components
+    tiles, boxes = packed
+    one, size = np.empty(tile_rows(d, full)), d * d if full else d
+    for i in range(len(weights)):
+        covariance = covariances[i * size : (i + 1) * size]
+        pack(runnalls, full, d, weights[i], means[i * d : (i + 1) * d], covariance, one)
+        put(one, tiles, i)
+        widths[i] = width_of(full, d, covariance)
+    for b in range(len(boxes) // box_rows(d)):
+        draw(d, b, weights, means, widths, born, boxes)
 
 
-@entry
-def merge(
-    runnalls, full, d, weights, means, covariances, tiles, closest, second, nearest, stale, pairs
-):
-    """Merge the closest pair len(pairs) times; (m, 2) int64 `pairs` says which: the first is gone."""
-    count = tile_rows(d, full)
-    scratch, limit, out = np.empty(scratch_size(d)), np.empty(LANES), np.empty(LANES)
-    factor, one = np.empty(d * d), np.empty(count)
+@inlined
+def _merge(runnalls, full, d, components, packed, born, found, birth, pairs):
+    weights, means, covariances, widths = components
+    tiles, boxes = packed
+    costs, places, gone, closest = found
+    one, size = np.empty(tile_rows(d, full)), d * d if full else d
     for turn in range(len(pairs)):
         i = _least(closest)
-        while stale[i]:
-            _look_again(
-                runnalls, full, d, i, tiles, closest, second, nearest, scratch, limit, out, one
-            )
-            stale[i] = False
+        while born[places[i * REMEMBERED + gone[i]]] >= born[i]:
+            if gone[i] < REMEMBERED - 1:
+                gone[i] += 1
+                closest[i] = costs[i * REMEMBERED + gone[i]]
+            else:
+                _look(runnalls, full, d, i, components, packed, born, found)
             i = _least(closest)
-        j = nearest[i]
+        j = places[i * REMEMBERED + gone[i]]
+        i, j = min(i, j), max(i, j)
         pairs[turn, 0], pairs[turn, 1] = i, j
         _unite(full, d, weights, means, covariances, i, j)
-        size = d * d if full else d
-        mean, covariance = means[j * d : (j + 1) * d], covariances[j * size : (j + 1) * size]
-        blank(full, d, one)
-        put(one, tiles, i, count)
-        closest[i], second[i], nearest[i], stale[i] = np.inf, np.inf, -1, False
-        pack(runnalls, full, d, weights[j], mean, covariance, factor, one)
-        put(one, tiles, j, count)
-        _after(
-            runnalls,
-            full,
-            d,
-            i,
-            j,
-            tiles,
-            closest,
-            second,
-            nearest,
-            stale,
-            scratch,
-            limit,
-            out,
-            one,
-        )
+        covariance = covariances[j * size : (j + 1) * size]
+        pack(runnalls, full, d, weights[j], means[j * d : (j + 1) * d], covariance, one)
+        put(one, tiles, j)
+        widths[j] = width_of(full, d, covariance)
+        closest[i], born[i], born[j] = np.inf, GONE, birth + turn
+        draw(d, i // LANES, weights, means, widths, born, boxes)
+        draw(d, j // LANES, weights, means, widths, born, boxes)
+        _look(runnalls, full, d, j, components, packed, born, found)
 
 
 @compiled
-def _after(
-    runnalls, full, d, i, j, tiles, closest, second, nearest, stale, scratch, limit, out, one
-):
-    """Costs with the union j = `one`, for the earlier ones as for itself; what was near i or j."""
-    tile = LANES * tile_rows(d, full)
-    K = len(closest)
-    closest[j], second[j], nearest[j], stale[j] = np.inf, np.inf, -1, False
-    for m in range(j):
-        if nearest[m] == i or nearest[m] == j:
-            nearest[m], stale[m], closest[m] = j, True, second[m]
-    for b in range((K + LANES - 1) // LANES):
-        for lane in range(LANES):
-            m = b * LANES + lane
-            # What is gone has no later component, and never counts.
-            limit[lane] = second[j] if m >= j else second[m] if nearest[m] >= 0 else -np.inf
-        if not cost_of_tile(runnalls, full, d, one, tiles, b * tile, limit, scratch, out):
-            continue
-        if b * LANES + LANES > j:
-            _take_least(out, b * LANES, j, closest, second, nearest)
-        for lane in range(min(LANES, max(0, j - b * LANES))):
-            if nearest[b * LANES + lane] >= 0:
-                _consider(out[lane], b * LANES + lane, j, closest, second, nearest, stale)
+def _look(runnalls, full, d, i, components, packed, born, found):
+    """The nearest of what was born before i, to `found`."""
+    weights, means, _, widths = components
+    tiles, boxes = packed
+    costs, places, gone, closest = found
+    start, last = i * REMEMBERED, i * REMEMBERED + REMEMBERED - 1
+    for n in range(start, last + 1):
+        costs[n], places[n] = np.inf, i
+    one, least = np.empty(tile_rows(d, full)), np.empty(len(born) // LANES)
+    scratch, limit, out = np.empty(scratch_size(d)), np.empty(LANES), np.empty(LANES)
+    take(tiles, i, one)
+    bounds(runnalls, d, weights[i], means[i * d : (i + 1) * d], widths[i], boxes, least)
+    for turn in range(_FIRST + 1):
+        # The tiles of least bounds first: what is found there rules most others out.
+        b, stop = 0, len(least)
+        if turn < _FIRST:
+            b = _least(least)
+            stop = b + 1
+        while b < stop:
+            if least[b] <= costs[last]:
+                least[b] = np.nan  # never again
+                _visit(
+                    runnalls, full, d, i, b, one, tiles, born, limit, scratch, out, costs, places
+                )
+            b += 1
+    gone[i], closest[i] = 0, costs[start]
 
 
-@compiled
-def _consider(cost, m, j, closest, second, nearest, stale):
-    """The new component j for the earlier m."""
-    if cost < closest[m] or (cost == closest[m] and (stale[m] or j < nearest[m])):
-        second[m], closest[m], nearest[m], stale[m] = closest[m], cost, j, False
-    elif cost < second[m] and not stale[m]:
-        second[m] = cost
-
-
-@compiled
-def _look_again(runnalls, full, d, i, tiles, closest, second, nearest, scratch, limit, out, one):
-    """The nearest later component of i, anew; what was its nearest is tried first."""
-    count = tile_rows(d, full)
-    tile = LANES * count
-    _take(tiles, i, count, one)
-    hint = nearest[i] // LANES
-    closest[i], second[i], nearest[i] = np.inf, np.inf, -1
-    for turn in range(-1, len(tiles) // tile - i // LANES):
-        b = hint if turn < 0 else i // LANES + turn
-        if turn >= 0 and b == hint:
-            continue
-        limit[:] = second[i]
-        if cost_of_tile(runnalls, full, d, one, tiles, b * tile, limit, scratch, out):
-            _take_least(out, b * LANES, i, closest, second, nearest)
-
-
-@compiled
-def _take_least(out, first, i, closest, second, nearest):
-    """What of eight costs, of the components from `first` on, is the least for i so far.
-
-    Of equal ones the first component counts, whichever was looked at first.
-    """
+@inlined
+def _visit(runnalls, full, d, i, b, one, tiles, born, limit, scratch, out, costs, places):
+    """Remember what is near enough in tile b."""
+    start, last = i * REMEMBERED, i * REMEMBERED + REMEMBERED - 1
+    older = 0
     for lane in range(LANES):
-        m, cost = first + lane, out[lane]
-        if m <= i or cost > FAR:
-            continue
-        if cost < closest[i] or (cost == closest[i] and m < nearest[i]):
-            second[i], closest[i], nearest[i] = closest[i], cost, m
-        elif cost < second[i]:
-            second[i] = cost
+        limit[lane] = -np.inf
+        if born[b * LANES + lane] < born[i]:
+            older, limit[lane] = older + 1, costs[last]
+    base = b * LANES * len(one)
+    if older and cost_of_tile(runnalls, full, d, one, tiles, base, limit, scratch, out):
+        for lane in range(LANES):
+            if out[lane] <= limit[lane]:
+                _remember(out[lane], b * LANES + lane, start, last, costs, places)
+
+
+@compiled
+def _remember(cost, m, start, last, costs, places):
+    """Put component m in its place, if it has one; of equal costs the first component is nearer."""
+    n = last + 1
+    while n > start and (cost < costs[n - 1] or (cost == costs[n - 1] and m < places[n - 1])):
+        n -= 1
+        if n < last:
+            costs[n + 1], places[n + 1] = costs[n], places[n]
+    if n <= last:
+        costs[n], places[n] = cost, m
 
 
 @compiled
@@ -191,14 +167,7 @@ def _least(values):
     return at
 
 
-@compiled
-def _take(tiles, i, count, one):
-    base = i // LANES * LANES * count + i % LANES
-    for r in range(count):
-        one[r] = tiles[base + r * LANES]
-
-
-@compiled
+@inlined
 def _unite(full, d, weights, means, covariances, i, j):
     """Component j becomes the union of both, as `moments.combine` says it."""
     weight = weights[i] + weights[j]

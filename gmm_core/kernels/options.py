@@ -9,11 +9,13 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["compiled", "entry"]
+__all__ = ["compiled", "entry", "inlined"]
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 compiled = njit(**_OPTIONS)
 """For functions that only compiled code calls."""
+inlined = njit(inline="always", **_OPTIONS)
+"""For parts of one compiled function that have a name of their own: compiled with it, once."""
 
 # numba finds machine code on disk by a function's name and the age of its file alone, but most of what
 # an entry is made of stands in other files.

@@ -1,4 +1,4 @@
-"""Which ids the components of a new version get, and how its tags tell of them.
+"""Which ids the components of a new version get, how many there are, and how its tags tell of them.
 
 The labels go on from the version of the window before: of those whose newest block is older than this
 window's, the one with the newest block, and of these the newest version. A window that is merged again,
@@ -9,13 +9,14 @@ already keeps the id it has there. So re-running changes nothing, and a late blo
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from gmm_core.labels import Labels, first_labels, relabel
 from gmm_core.mixed import AnyMixture
 from gmm_core.pipeline.ports import ModelVersion, Services
 from gmm_core.pipeline.streams import Stream
 
-__all__ = ["label_tags", "labels_of", "neighbours"]
+__all__ = ["label_tags", "labels_of", "neighbours", "numbers_of"]
 
 NEXT_ID = "next_component_id"
 
@@ -48,6 +49,20 @@ def neighbours(
     after = [version for version in ranked if version.last_block >= key]
     nearest = [version for version in after if version.last_block == after[0].last_block]
     return (before[-1] if before else None), (nearest[-1] if nearest else None)
+
+
+def numbers_of(stream: Stream, key: str, at: Services) -> dict[str, Any]:
+    """What `window_mixture` needs to know of k: the stream's, or its range and k of the window before."""
+    chosen = stream.window.k
+    if chosen is None:
+        return {"k": stream.mixture.k}
+    before, _ = neighbours(at.registry.versions(stream.name), key)
+    ids = before.tags.get("component_ids", "").split() if before else []
+    return {
+        "k": range(chosen.minimum, chosen.maximum + 1),
+        "k_criterion": chosen.criterion,
+        "previous_k": len(ids) or None,
+    }
 
 
 def label_tags(labels: Labels, previous: ModelVersion | None) -> dict[str, str]:

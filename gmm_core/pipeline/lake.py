@@ -5,6 +5,9 @@
     <lake>/<stream>/{landed,transformed}/block=<key>/*.parquet, _manifest.json
     <lake>/<stream>/summaries/block=<key>/summary.json, _manifest.json
     <lake>/<stream>/components/block=<key>/components.parquet, _manifest.json
+    <lake>/<stream>/parameters/block=<key>/parameters.parquet, _manifest.json
+    <lake>/<stream>/metrics/block=<key>/<verb>[-v<version>].parquet
+    <lake>/<stream>/{drift,scores,triggers}/block=<key>/_manifest.json
     <lake>/<stream>/quarantine/block=<key>/<digest>/{rows/, report.json}
     <lake>/<stream>/superseded/block=<key>/  landed rows of before, until the new ones are fitted
     <lake>/<stream>/_staging/...             folders being written, unseen by readers
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import datetime as dt
 import glob
+import io
 import json
 import uuid
 from dataclasses import asdict
@@ -30,7 +34,9 @@ import pyarrow.parquet as pq
 
 from gmm_core import codec
 from gmm_core.errors import ComputationFailed, InvalidInput
+from gmm_core.health.catalogue import Finding
 from gmm_core.model import DensityModel
+from gmm_core.parameters import parameter_table
 from gmm_core.pipeline.ports import GateReport
 from gmm_core.pipeline.streams import parse_key
 from gmm_core.summary import BlockSummary
@@ -38,6 +44,14 @@ from gmm_core.summary import BlockSummary
 __all__ = ["Lake"]
 
 MANIFEST = "_manifest.json"
+METRICS = pa.schema(
+    [
+        ("stream", pa.string()), ("block_key", pa.string()), ("stage", pa.string()),
+        ("model_version", pa.int32()), ("metric", pa.string()), ("value", pa.float64()),
+        ("unit", pa.string()), ("at_least", pa.float64()), ("at_most", pa.float64()),
+        ("ok", pa.bool_()),
+    ]
+)  # fmt: skip
 
 
 class Lake:
@@ -123,16 +137,24 @@ class Lake:
     # quarantine
 
     def quarantine(
-        self, stream: str, key: str, digest: str, folder: str, report: GateReport
+        self,
+        stream: str,
+        key: str,
+        digest: str,
+        folder: str,
+        report: GateReport,
+        facts: dict[str, Any] | None = None,
     ) -> str:
         target = f"{self._block(stream, 'quarantine', key)}/{digest}"
         entry = {
             "stream": stream,
             "key": key,
             "digest": digest,
-            "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "at": dt.datetime.now(dt.UTC).isoformat(timespec="microseconds"),
             "reason": report.reason,
             "repaired": None,
+            "path": self._url(target),
+            "facts": facts or {},
             **asdict(report),
         }
         staged = self._strip(self.stage(stream, "quarantine", key))
@@ -146,23 +168,52 @@ class Lake:
         still_open = [e for e in entries if e is not None and e["repaired"] is None]
         return {e["key"]: e for e in sorted(still_open, key=lambda e: (e["key"], e["at"]))}
 
-    def repaired(self, stream: str, key: str, gates: tuple[str, ...]) -> None:
+    def repaired(
+        self, stream: str, key: str, gates: tuple[str, ...], note: dict[str, Any] | None = None
+    ) -> None:
         for path in self._reports(stream, key):
             entry = self._read_json(path)
             if entry is not None and entry["repaired"] is None and entry["gate"] in gates:
                 now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-                self._write_json(path, {**entry, "repaired": now})
+                self._write_json(path, {**entry, "repaired": now, **(note or {})})
+
+    def copy_rows(self, folder: str, staged: str) -> None:
+        source, target = self._strip(folder), self._strip(staged)
+        self._copy(source, target)
+        if self._fs.exists(f"{target}/{MANIFEST}"):
+            self._fs.rm(f"{target}/{MANIFEST}")
+
+    # measures and records
+
+    def save_metrics(
+        self, stream: str, key: str, stage: str, version: int | None, found: tuple[Finding, ...]
+    ) -> None:
+        named = {"stream": stream, "block_key": key, "stage": stage, "model_version": version}
+        rows = [{**named, **asdict(one), "ok": one.ok} for one in found]
+        name = stage if version is None else f"{stage}-v{version}"
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, METRICS), buffer)
+        folder = self._block(stream, "metrics", key)
+        self._write(f"{folder}/{name}.parquet", buffer.getvalue())
+
+    def save_record(self, stream: str, section: str, key: str, record: dict[str, Any]) -> None:
+        self._write_json(f"{self._block(stream, section, key)}/{MANIFEST}", record)
+
+    def record_keys(self, stream: str, section: str) -> list[str]:
+        return self._keys(f"{glob.escape(self._root)}/{stream}/{section}/block=*/{MANIFEST}", -2)
 
     # component tables
 
     def save_components(self, stream: str, key: str, version: int, model: DensityModel) -> None:
         named = {"stream": stream, "block_key": key, "model_version": version}
-        table = pa.Table.from_pylist([{**named, **row} for row in model.component_table()])
-        staged = self.stage(stream, "components", key)
-        self._fs.makedirs(self._strip(staged), exist_ok=True)
-        with self._fs.open(f"{self._strip(staged)}/components.parquet", "wb") as out:
-            pq.write_table(table, out)
-        self.publish(stream, "components", key, staged, {"version": version})
+        tables = {"components": model.component_table(), "parameters": parameter_table(model)}
+        for section, rows in tables.items():
+            table = pa.Table.from_pylist([{**named, **row} for row in rows])
+            staged = self.stage(stream, section, key)
+            self._fs.makedirs(self._strip(staged), exist_ok=True)
+            with self._fs.open(f"{self._strip(staged)}/{section}.parquet", "wb") as out:
+                pq.write_table(table, out)
+            self.publish(stream, section, key, staged, {"version": version})
 
     # inner
 
@@ -213,11 +264,15 @@ class Lake:
         return list(self._fs.glob(f"{root}/{stream}/quarantine/block={key}/*/report.json"))
 
     def _write_json(self, path: str, value: dict[str, Any]) -> None:
+        text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+        self._write(path, text.encode())
+
+    def _write(self, path: str, content: bytes) -> None:
         """Write the file in one step: an object store does so by itself, a disk by a rename."""
         self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         first = f"{path}.{uuid.uuid4().hex[:12]}" if self._local else path
-        with self._fs.open(first, "w", encoding="utf-8") as out:
-            json.dump(value, out, indent=1, sort_keys=True, allow_nan=False)
+        with self._fs.open(first, "wb") as out:
+            out.write(content)
         if first != path:
             Path(first).replace(path)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -18,13 +18,15 @@ import pandas as pd
 
 from gmm_core import codec
 from gmm_core.block import fit_block
-from gmm_core.errors import InvalidInput, NotFound
+from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, NotFound
 from gmm_core.features import Feature, to_matrix
+from gmm_core.health.scores import Scores
 from gmm_core.invariants import Law, block_laws, window_laws
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.lake import Lake
 from gmm_core.pipeline.ports import Check, GateReport, Landing, ModelVersion, Scored
 from gmm_core.pipeline.streams import Stream
+from gmm_core.precedent import precedent_laws
 from gmm_core.summary import BlockSummary
 
 __all__ = ["LawGate", "LocalEngine", "MemoryRegistry", "MemoryServices", "memory_services"]
@@ -66,9 +68,21 @@ class LocalEngine:
             max_iterations=settings.max_iterations,
             tolerance=settings.tolerance,
             seed=settings.seed,
+            coreset=settings.coreset,
             input_digest=digest,
             fit_fingerprint=stream.fit_fingerprint,
         )
+
+    def fit_many(
+        self, stream: Stream, blocks: Mapping[str, tuple[str, str]]
+    ) -> dict[str, BlockSummary | BlockmixError]:
+        found: dict[str, BlockSummary | BlockmixError] = {}
+        for key, (rows, digest) in blocks.items():
+            try:
+                found[key] = self.fit(stream, key, rows, digest)
+            except (FitFailed, InvalidInput) as error:
+                found[key] = error
+        return found
 
     def transform(
         self, stream: Stream, key: str, rows: str, model: DensityModel, version: int, target: str
@@ -80,6 +94,11 @@ class LocalEngine:
         return Scored(
             len(out), int(made["anomaly"].sum()), float(made["log_prob"].mean()), tuple(out.columns)
         )
+
+    def score(self, stream: Stream, key: str, rows: str, models: Sequence[DensityModel]) -> Scores:
+        frame, label = self.read(rows), stream.health.label
+        columns = {name: frame[name].to_numpy() for name in stream.features}
+        return Scores.of(models, columns, None if label is None else frame[label].to_numpy() > 0)
 
     def read(self, path: str) -> pd.DataFrame:
         with fsspec.open(f"{path}/part-0.parquet", "rb") as file:
@@ -97,6 +116,8 @@ class MemoryRegistry:
         self.fits: dict[tuple[str, str, str], GateReport] = {}
         self._versions: dict[str, list[tuple[ModelVersion, dict[str, Any]]]] = {}
         self._aliases: dict[tuple[str, str], int] = {}
+        self._notes: dict[str, dict[str, str]] = {}
+        self.metrics: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
 
     def log_fit(self, stream: Stream, summary: BlockSummary, report: GateReport) -> str:
         self.fits[stream.name, summary.key, summary.digest] = report
@@ -129,6 +150,26 @@ class MemoryRegistry:
 
     def point(self, stream: str, alias: str, version: int) -> None:
         self._aliases[stream, alias] = self.version(stream, version).version
+
+    def measure(self, stream: str, version: int, values: Mapping[str, float], step: int) -> None:
+        self._entry(stream, version)
+        known = self.metrics.setdefault((stream, version), {})
+        for name, value in values.items():
+            known.setdefault(name, {})[step] = value
+
+    def annotate(self, stream: str, version: int, tags: Mapping[str, str]) -> None:
+        self._entry(stream, version)[0].tags.update(tags)
+
+    def notes(self, stream: str) -> dict[str, str]:
+        return dict(self._notes.get(stream, {}))
+
+    def note(self, stream: str, name: str, text: str | None) -> None:
+        if not self._versions.get(stream):
+            raise NotFound(f"no registered model {stream}")
+        known = self._notes.setdefault(stream, {})
+        known.pop(name, None)
+        if text is not None:
+            known[name] = text
 
     def _entry(self, stream: str, version: int) -> tuple[ModelVersion, dict[str, Any]]:
         versions = self._versions.get(stream, [])
@@ -183,16 +224,18 @@ class LawGate:
             ]
         return _report("rows", laws)
 
-    def check_summary(self, stream: Stream, summary: BlockSummary) -> GateReport:
+    def check_summary(
+        self, stream: Stream, summary: BlockSummary, reference: Sequence[BlockSummary] = ()
+    ) -> GateReport:
         gates = stream.gates
-        return _report(
-            "fit",
-            block_laws(
-                summary,
-                condition_number=gates.condition_number,
-                maximum_weight=gates.maximum_weight,
-            ),
+        laws = block_laws(
+            summary,
+            condition_number=gates.condition_number,
+            maximum_weight=gates.maximum_weight,
         )
+        if reference:
+            laws += precedent_laws(summary, reference, gates.against_window.level)
+        return _report("fit", laws)
 
     def check_window(
         self, stream: Stream, key: str, model: DensityModel, blocks: list[BlockSummary]

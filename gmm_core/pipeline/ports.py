@@ -8,9 +8,13 @@ Adapters implement a port each and never import one another:
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gmm_core.errors import BlockmixError
+from gmm_core.health.catalogue import Finding
+from gmm_core.health.scores import Scores
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.streams import Stream
 from gmm_core.summary import BlockSummary
@@ -109,17 +113,29 @@ class BlockEngine(Protocol):
     def fit(self, stream: Stream, key: str, rows: str, digest: str) -> BlockSummary:
         """Fit the block mixture; raises `FitFailed` or `InvalidInput`."""
 
+    def fit_many(
+        self, stream: Stream, blocks: Mapping[str, tuple[str, str]]
+    ) -> dict[str, BlockSummary | BlockmixError]:
+        """Fit several, given rows and digest by key; by key the summary, or what `fit` would raise."""
+
     def transform(
         self, stream: Stream, key: str, rows: str, model: DensityModel, version: int, target: str
     ) -> Scored:
         """Write the rows of `rows` with their normalised values, scores and the pinned version."""
+
+    def score(self, stream: Stream, key: str, rows: str, models: Sequence[DensityModel]) -> Scores:
+        """Score the landed rows at `rows` by several models of the same features, in one job.
+
+        The column `stream.health.label` says which rows are anomalies, where the stream names one.
+        """
 
     def read(self, path: str) -> Any:
         """The rows at `path` as a frame of the engine (pandas or Spark), for a gate to look at."""
 
 
 class BlockStore(Protocol):
-    """The lake. Sections: landed, summaries, transformed, components, quarantine."""
+    """The lake. Sections of rows: landed, transformed, quarantine; of tables: summaries, components,
+    metrics; of records, a manifest alone: drift, scores, triggers."""
 
     def stage(self, stream: str, section: str, key: str) -> str:
         """A fresh folder beside the section to write into, unseen by readers."""
@@ -161,15 +177,40 @@ class BlockStore(Protocol):
         """Keys of all blocks with a summary, oldest first."""
 
     def quarantine(
-        self, stream: str, key: str, digest: str, folder: str, report: GateReport
+        self,
+        stream: str,
+        key: str,
+        digest: str,
+        folder: str,
+        report: GateReport,
+        facts: dict[str, Any] | None = None,
     ) -> str:
-        """Copy a folder to quarantine with its report, in one step; returns where the copy is."""
+        """Copy a folder to quarantine with its report, in one step; returns where the copy is.
+
+        `facts` are what a release needs to know of the rows.
+        """
 
     def quarantined(self, stream: str) -> dict[str, dict[str, Any]]:
-        """Open quarantine entries by block key: reason, digest, checks, page, path."""
+        """Open quarantine entries by block key: reason, digest, checks, page, path, facts."""
 
-    def repaired(self, stream: str, key: str, gates: tuple[str, ...]) -> None:
-        """Close the block's quarantine entries of these gates: they stay, marked as repaired."""
+    def repaired(
+        self, stream: str, key: str, gates: tuple[str, ...], note: dict[str, Any] | None = None
+    ) -> None:
+        """Close the block's quarantine entries of these gates: they stay, marked, with a note."""
+
+    def copy_rows(self, folder: str, staged: str) -> None:
+        """Copy the data files of a folder into a staged one."""
+
+    def save_metrics(
+        self, stream: str, key: str, stage: str, version: int | None, found: tuple[Finding, ...]
+    ) -> None:
+        """Write what one verb measured of a block, or of a version as of it, for SQL readers."""
+
+    def save_record(self, stream: str, section: str, key: str, record: dict[str, Any]) -> None:
+        """Replace the block's manifest in a section that holds nothing else, in one step."""
+
+    def record_keys(self, stream: str, section: str) -> list[str]:
+        """Keys of all blocks with such a record, oldest first."""
 
     def save_components(self, stream: str, key: str, version: int, model: DensityModel) -> None:
         """Write the model's component table (one row per component and feature) for SQL readers."""
@@ -202,7 +243,19 @@ class ModelRegistry(Protocol):
         """The version an alias points to now."""
 
     def point(self, stream: str, alias: str, version: int) -> None:
-        """Move an alias."""
+        """Move an alias; see aliases.py for who may, and how a lost race is noticed."""
+
+    def measure(self, stream: str, version: int, values: Mapping[str, float], step: int) -> None:
+        """Add metrics to a version; `step` orders values of the same name."""
+
+    def annotate(self, stream: str, version: int, tags: Mapping[str, str]) -> None:
+        """Add tags to a version."""
+
+    def notes(self, stream: str) -> dict[str, str]:
+        """What is noted of the stream's registered model; nothing when there is none."""
+
+    def note(self, stream: str, name: str, text: str | None) -> None:
+        """Note something of the registered model, or with `None` strike it; raises `NotFound`."""
 
 
 class Gate(Protocol):
@@ -211,8 +264,11 @@ class Gate(Protocol):
     def check_rows(self, stream: Stream, key: str, rows: Any) -> GateReport:
         """Rows of a block: schema, completeness, ranges, inside the block's day, enough of them."""
 
-    def check_summary(self, stream: Stream, summary: BlockSummary) -> GateReport:
-        """A fit: the laws of `gmm_core.invariants.block_laws`."""
+    def check_summary(
+        self, stream: Stream, summary: BlockSummary, reference: Sequence[BlockSummary] = ()
+    ) -> GateReport:
+        """A fit: the laws of `gmm_core.invariants.block_laws`, and with a reference those of
+        `gmm_core.precedent`."""
 
     def check_window(
         self, stream: Stream, key: str, model: DensityModel, blocks: list[BlockSummary]

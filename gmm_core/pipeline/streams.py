@@ -20,9 +20,13 @@ from gmm_core.pipeline.settings.common import Frozen, Name
 from gmm_core.pipeline.settings.features import AnyFeature, CategoricalSettings, FeatureSettings
 from gmm_core.pipeline.settings.gates import Gates, Scoring
 from gmm_core.pipeline.settings.mixtures import MixtureSettings, WindowSettings
+from gmm_core.pipeline.settings.promotion import Promotion
 from gmm_core.pipeline.settings.sources import Source
+from gmm_core.pipeline.settings.watching import DriftSettings, Health, Triggers
 
 __all__ = ["Stream", "first_problem", "parse_key"]
+
+_OPTIONS = ("coreset", "exact_passes", "path")  # of a fit, that came after blocks had been fitted
 
 
 class Stream(Frozen):
@@ -39,6 +43,10 @@ class Stream(Frozen):
     window: WindowSettings
     gates: Gates = Gates()
     scoring: Scoring = Scoring()
+    promotion: Promotion = Promotion()
+    health: Health = Health()
+    drift: DriftSettings = DriftSettings()
+    triggers: Triggers = Triggers()
 
     @field_validator("end")
     @classmethod
@@ -57,6 +65,15 @@ class Stream(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _label_is_no_feature(self) -> Stream:
+        label = self.health.label
+        if label is not None and (label in self.features or label not in self.source.columns):
+            raise ValueError(
+                f"health.label {label!r} must be one of source.columns and none of features"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _categories_can_be_merged(self) -> Stream:
         if not self.numeric_features:
             raise ValueError("features: one at least must be numeric")
@@ -65,6 +82,27 @@ class Stream(Frozen):
             raise ValueError(
                 f"window.strategy {self.window.strategy!r} does not know categorical features "
                 f"{categorical}: set it to 'runnalls'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _categories_are_not_refined(self) -> Stream:
+        asked = {"window.k": self.window.k is not None, "mixture.coreset": self.mixture.coreset > 0}
+        unknown = [name for name, on in asked.items() if on]
+        if unknown and self.categorical_features:
+            raise ValueError(
+                f"{', '.join(unknown)} do not know categorical features "
+                f"{list(self.categorical_features)}: leave them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _components_to_choose_from(self) -> Stream:
+        most, have = self.window.k, self.mixture.block_components
+        if most is not None and most.maximum > have:
+            raise ValueError(
+                f"window.k.maximum {most.maximum} exceeds {have}, the components of a block "
+                "(mixture.block_k): a window of one block could not have so many"
             )
         return self
 
@@ -101,16 +139,20 @@ class Stream(Frozen):
     @property
     def rows_fingerprint(self) -> str:
         """Hash of the rules that landed rows have to meet."""
-        return _digest(
-            {"features": self.model_dump()["features"], "gates": self.gates.model_dump()}
-        )
+        gates = self.gates.model_dump(exclude={"against_window"})  # no rule of rows
+        return _digest({"features": self.model_dump()["features"], "gates": gates})
 
     @property
     def fit_fingerprint(self) -> str:
         """Hash of all that decides a block mixture besides the rows."""
         return _digest(
             {
-                "mixture": self.mixture.model_dump(),
+                "mixture": {
+                    # What is off says nothing: blocks stay fitted when there is another option.
+                    name: value
+                    for name, value in self.mixture.model_dump().items()
+                    if name not in _OPTIONS or value != MixtureSettings.model_fields[name].default
+                },
                 "features": [f.to_dict() for f in self.feature_list],
             }
         )

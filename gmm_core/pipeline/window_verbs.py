@@ -1,18 +1,21 @@
-"""The verbs of one window: merge, promote."""
+"""The verb of one window: merge. What becomes of its version is in promotion.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gmm_core.errors import ModelRefused, NotFound
+from gmm_core.errors import ModelRefused
 from gmm_core.model import DensityModel
-from gmm_core.pipeline.labelling import label_tags, labels_of
+from gmm_core.pipeline.aliases import CHALLENGER
+from gmm_core.pipeline.drifting import watch_drift
+from gmm_core.pipeline.labelling import label_tags, labels_of, numbers_of
 from gmm_core.pipeline.lineage import (
     identity_of,
     lineage_of,
     version_facts,
     version_pages,
 )
+from gmm_core.pipeline.measuring import measure_version
 from gmm_core.pipeline.outcome import Outcome
 from gmm_core.pipeline.ports import ModelVersion, Services
 from gmm_core.pipeline.streams import Stream, parse_key
@@ -20,9 +23,7 @@ from gmm_core.pipeline.windows import window_blocks, windows_with
 from gmm_core.pooling import faded
 from gmm_core.window import window_mixture
 
-__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "merge", "promote", "remerge"]
-
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+__all__ = ["merge", "remerge"]
 
 
 def merge(stream: Stream, key: str, at: Services) -> Outcome:
@@ -42,7 +43,10 @@ def merge(stream: Stream, key: str, at: Services) -> Outcome:
         )
     counted = faded(blocks, key, stream.window.half_life)
     mixture = window_mixture(
-        counted, stream.mixture.k, stream.window.strategy, stream.mixture.covariance_type
+        counted,
+        **numbers_of(stream, key, at),
+        strategy=stream.window.strategy,
+        covariance_type=stream.mixture.covariance_type,
     )
     labels, previous = labels_of(stream, key, mixture, at)
     model = DensityModel.build(
@@ -97,8 +101,10 @@ def _complete(
     described = at.store.manifest(stream.name, "components", key)
     if described != {"version": version.version}:
         model = model or at.registry.load(stream.name, version.version)
+        measure_version(stream, key, version, model, at)
         at.store.save_components(stream.name, key, version.version, model)
         changed = True
+    watch_drift(stream, key, version, at)
     challenger = at.registry.alias(stream.name, CHALLENGER)
     if challenger is None or (
         challenger.version != version.version and challenger.last_block <= version.last_block
@@ -106,54 +112,3 @@ def _complete(
         at.registry.point(stream.name, CHALLENGER, version.version)
         changed = True
     return changed
-
-
-def promote(stream: Stream, key: str, at: Services, version: int | None = None) -> Outcome:
-    """Make a window mixture the champion; the champion of before becomes `previous`.
-
-    `version` names it; without it, the version of the window as of `key`. A version whose newest
-    block is older than the champion's is held back: filling in the past never moves consumers
-    back in time. So is an older version of the champion's own window, unless it is what that
-    window's blocks give now.
-    """
-    parse_key(key)
-    if version is None:
-        found = _current(stream, key, at)
-        if found is None:
-            raise NotFound(
-                f"no version of {stream.name} for the window as of {key}",
-                remedy=f"run: blockmix merge {stream.name} {key}",
-            )
-        candidate = found
-    else:
-        candidate = at.registry.version(stream.name, version)
-    champion = at.registry.alias(stream.name, CHAMPION)
-    facts = {**version_facts(candidate), "champion": candidate.version}
-    pages = version_pages(candidate)
-    if champion is not None and champion.version == candidate.version:
-        return Outcome(
-            "promote", stream.name, key, False, {**facts, "decision": "is champion"}, pages
-        )
-    if champion is not None and (why := _held(stream, candidate, champion, at)):
-        facts |= {"champion": champion.version, "decision": f"held: {why}"}
-        return Outcome("promote", stream.name, key, False, facts, pages)
-    if champion is not None:
-        at.registry.point(stream.name, PREVIOUS, champion.version)
-    at.registry.point(stream.name, CHAMPION, candidate.version)
-    return Outcome("promote", stream.name, key, True, {**facts, "decision": "promoted"}, pages)
-
-
-def _held(stream: Stream, candidate: ModelVersion, champion: ModelVersion, at: Services) -> str:
-    """Why a version must not follow the champion; empty when it may."""
-    if candidate.last_block < champion.last_block:
-        return f"champion {champion.version} knows blocks up to {champion.last_block}"
-    if candidate.last_block == champion.last_block and candidate.version < champion.version:
-        current = _current(stream, candidate.last_block, at)
-        if current is None or current.version != candidate.version:
-            return f"champion {champion.version} is a newer mixture of the same window"
-    return ""
-
-
-def _current(stream: Stream, key: str, at: Services) -> ModelVersion | None:
-    """The version of the window as of a key, from its blocks as they are now."""
-    return at.registry.find(stream.name, identity_of(stream, window_blocks(stream, key, at)))

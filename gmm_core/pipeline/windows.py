@@ -10,7 +10,7 @@ from gmm_core.pipeline.streams import Stream
 from gmm_core.summary import BlockSummary
 from gmm_core.window import select_blocks
 
-__all__ = ["window_blocks", "windows_with"]
+__all__ = ["reference_blocks", "window_blocks", "windows_with"]
 
 
 def windows_with(key: str, present: Iterable[str], blocks: int) -> list[str]:
@@ -65,3 +65,17 @@ def window_blocks(stream: Stream, key: str, at: Services) -> list[BlockSummary]:
             )
         blocks.append(block)
     return blocks
+
+
+def reference_blocks(stream: Stream, key: str, at: Services) -> list[BlockSummary]:
+    """The newest accepted blocks before `key` that a block is judged by, oldest first.
+
+    As many as the stream asks for, of the features it has now; none when there are fewer.
+    """
+    asked = stream.gates.against_window
+    before = [one for one in at.store.summary_keys(stream.name) if one < key]
+    if not asked.on or len(before) < asked.blocks:
+        return []
+    found = (at.store.summary(stream.name, one) for one in before[-asked.blocks :])
+    usable = [one for one in found if one is not None and one.features == stream.feature_list]
+    return usable if len(usable) == asked.blocks else []

@@ -16,8 +16,9 @@ from gmm_core.pipeline.verbs import Outcome
 
 if TYPE_CHECKING:
     from gmm_core.pipeline.ports import BlockEngine, BlockStore, Gate, ModelRegistry
+    from gmm_core.spark.engine import SparkEngine
 
-__all__ = ["Installation", "build_marts", "open_services"]
+__all__ = ["Installation", "build_marts", "generate", "open_services"]
 
 
 class Installation:
@@ -28,9 +29,7 @@ class Installation:
 
     @cached_property
     def engine(self) -> BlockEngine:
-        from gmm_core.spark.engine import SparkEngine
-
-        return SparkEngine(remote=self.settings.spark_remote, master=self.settings.spark_master)
+        return _spark_engine(self.settings)
 
     @cached_property
     def store(self) -> BlockStore:
@@ -78,3 +77,26 @@ def build_marts(stream: Stream, key: str | None, settings: Settings | None = Non
         "seconds": round(built.seconds, 2),
     }
     return Outcome("marts", stream.name, scope, True, facts)
+
+
+def generate(
+    name: str, rows: int, days: int, target: str, seed: int, settings: Settings | None = None
+) -> Outcome:
+    """Write made-up transactions with a known truth, and a file that declares them as a stream.
+
+    Raises `InvalidInput` when the folder `target` is there already, or a number is out of bounds.
+    """
+    engine = _spark_engine(settings or load_settings())
+    file = engine.generate(name, target, rows, days=days, seed=seed)
+    return Outcome("generate", name, f"{days} days", True, {"rows": rows, "stream_file": file})
+
+
+def _spark_engine(settings: Settings) -> SparkEngine:
+    from gmm_core.spark.engine import SparkEngine
+
+    return SparkEngine(
+        remote=settings.spark_remote,
+        master=settings.spark_master,
+        conf=settings.spark_conf,
+        jars=settings.spark_jars,
+    )

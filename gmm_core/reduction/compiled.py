@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,10 @@ __all__ = ["discriminants", "merges", "serves"]
 
 _COMPILED: dict[str, Callable[[Pool, int], Array]] = {"hotelling": hotelling, "runnalls": runnalls}
 _TILE = 8  # components that are compared at once
+_LEAF = 64  # components near enough to one another to be put in order of weight
 _WIDEST = 1e40  # variances further apart than this: the products of their pivots could overflow
 _THREADS_FROM = 1_000  # components: fewer are done before another thread has begun
+_NO_PAIRS = np.empty((0, 2), np.int64)
 _HALVE_FROM = 64  # components: fewer are not worth closing the gaps between
 
 
@@ -42,10 +43,10 @@ def serves(pool: Pool, name: str, criterion: Callable[[Pool, int], Array]) -> bo
 def merges(pool: Pool, k: int, name: str) -> NDArray[np.int64]:
     """As `greedy.greedy`. The gaps that merged components leave are closed whenever half are gone."""
     means, covariances = discriminants(pool)
-    number = _near_together(means)
+    number = _near_together(means, pool.weights)
     found = (pool.weights[number], means[number].ravel(), covariances[number].ravel())
     search = _Search(found, means.shape[1], name == "runnalls")
-    parts = [np.empty((0, 2), np.int64)]
+    parts = [_NO_PAIRS]
     while (size := len(number)) > k:
         left = k if size < _HALVE_FROM else max(k, size // 2)
         pairs = search.merge(size - left)
@@ -76,16 +77,17 @@ def discriminants(pool: Pool) -> tuple[Array, Array]:
     return away @ onto.T, factors @ factors.transpose(0, 2, 1)
 
 
-def _near_together(means: Array) -> NDArray[np.intp]:
-    """An order in which each eight neighbours, that are compared at once, are near to one another.
+def _near_together(means: Array, weights: Array) -> NDArray[np.intp]:
+    """An order in which each eight neighbours, that are compared at once, are near and weigh alike.
 
-    Halved again and again at the median of the feature that spreads most, as a k-d tree is.
+    Halved again and again at the median of the feature that spreads most, as a k-d tree is; what is
+    left of that is in order of weight.
     """
     parts, done = [np.arange(len(means))], []
     while parts:
         part = parts.pop()
-        if len(part) <= _TILE:
-            done.append(part)
+        if len(part) <= _LEAF:
+            done.append(part[np.argsort(-weights[part], kind="stable")])
             continue
         own = means[part]
         widest = int(np.ptp(own, axis=0).argmax())
@@ -100,54 +102,73 @@ class _Search:
 
     def __init__(self, components: Sequence[Array], d: int, runnalls: bool) -> None:
         self.kernels = optional("gmm_core.kernels.closest", "Compiled kernels", "numba")
-        self.components = list(components)
-        weights, means, covariances = self.components
+        weights, means, covariances = components
         size = len(weights)
-        self.shape = (size, d)
-        self.runnalls, self.full = runnalls, len(covariances) == len(means) * d and d > 1
-        self.tiles = self._packed()
-        self.closest, self.second = np.empty(size), np.empty(size)
-        self.nearest = np.empty(size, np.int64)
-        self.stale = np.zeros(size, np.bool_)
+        self.components = (weights, means, covariances, np.empty(size))
+        full = len(covariances) == len(means) * d and d > 1
+        self.what = (runnalls, full, d)
+        self.birth = size
+        near = size * self.kernels.REMEMBERED
+        self.found = (
+            np.empty(near),
+            np.empty(near, np.int64),
+            np.empty(size, np.int64),
+            np.empty(size),
+        )
+        self._pack(np.argsort(np.argsort(-weights, kind="stable")))
         self._look_everywhere()
 
     def merge(self, count: int) -> NDArray[np.int64]:
         pairs = np.empty((count, 2), np.int64)
-        found = (self.closest, self.second, self.nearest, self.stale)
-        self.kernels.merge(*self._what, *self.components, self.tiles, *found, pairs)
+        self._work(self.kernels.MERGE, self.birth, pairs=pairs)
+        self.birth += count
         return pairs
 
     def close_gaps(self, gone: NDArray[np.int64]) -> None:
         """Renumber what lives, in its order."""
-        size, d = self.shape
+        costs, places, passed, closest = self.found
+        size = len(closest)
         lives = np.ones(size, np.bool_)
         lives[gone] = False
-        self.components = [part.reshape(size, -1)[lives].ravel() for part in self.components]
+        own = np.arange(size)[:, None]
+        places = places.reshape(size, -1)
+        # What is gone, or was replaced by a union, becomes the component itself.
+        places = np.where(self.born[places] < self.born[own], places, own)[lives]
         renumbered = np.cumsum(lives) - 1
-        self.closest, self.second = self.closest[lives], self.second[lives]
-        self.stale = self.stale[lives]
-        nearest = self.nearest[lives]
-        self.nearest = np.where(nearest < 0, -1, renumbered[nearest])
-        self.shape = (int(lives.sum()), d)
-        self.tiles = self._packed()
+        self.found = (
+            costs.reshape(size, -1)[lives].ravel(),
+            renumbered[places].ravel(),
+            passed[lives],
+            closest[lives],
+        )
+        weights, means, covariances, widths = (
+            part.reshape(size, -1)[lives].ravel() for part in self.components
+        )
+        self.components = (weights, means, covariances, widths)
+        self._pack(self.born[:size][lives])
 
-    @property
-    def _what(self) -> tuple[Any, ...]:
-        return self.runnalls, self.full, self.shape[1]
+    def _pack(self, births: NDArray[np.int64]) -> None:
+        """Tiles and boxes anew, in whole groups of eight tiles."""
+        size, d = len(births), self.what[2]
+        groups = -(-size // _TILE**2)
+        rows = 1 + 3 * d + (d * (d - 1) // 2 if self.what[1] else 0)
+        self.packed = (np.zeros(groups * _TILE**2 * rows), np.empty(groups * _TILE * (2 * d + 2)))
+        self.born = np.full(groups * _TILE**2, self.kernels.GONE)
+        self.born[:size] = births
+        self._work(self.kernels.FILL)
 
-    def _packed(self) -> Array:
-        size, d = self.shape
-        rows = 1 + 3 * d + (d * (d - 1) // 2 if self.full else 0)
-        tiles = np.empty(-(-size // _TILE) * _TILE * rows)
-        self.kernels.fill(*self._what, *self.components, tiles)
-        return tiles
+    def _work(
+        self, job: int, first: int = 0, step: int = 1, pairs: NDArray[np.int64] = _NO_PAIRS
+    ) -> None:
+        state = (self.components, self.packed, self.born, self.found)
+        self.kernels.work(job, *self.what, *state, first, step, pairs)
 
     def _look_everywhere(self) -> None:
-        threads = min(2, _threads()) if self.shape[0] >= _THREADS_FROM else 1
+        size = len(self.components[0])
+        threads = min(2, _threads()) if size >= _THREADS_FROM else 1
 
         def look(first: int) -> None:
-            found = (self.closest, self.second, self.nearest)
-            self.kernels.search(*self._what, self.shape[0], self.tiles, first, threads, *found)
+            self._work(self.kernels.LOOK, first, threads)
 
         if threads == 1:
             look(0)

@@ -51,7 +51,7 @@ def groups_of(pairs: Pairs, size: int) -> NDArray[np.intp]:
 
 
 class _Plain:
-    """The search in numpy, for every criterion; `gmm_core.kernels.closest` does the same."""
+    """The search in numpy, for every criterion; `gmm_core.kernels.closest` comes to the same."""
 
     def __init__(self, pool: Pool, criterion: Criterion) -> None:
         self.pool, self.criterion = pool.copy(), criterion

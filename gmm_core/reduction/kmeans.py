@@ -38,30 +38,35 @@ def intermediate(size: int, k: int) -> int | None:
 
 def groups_by_euclid(pool: Pool, few: int) -> Labels:
     """(K,) groups by Euclidean distance of means from the groups' weighted means: the fast one."""
-    means = discriminants(pool)[0]
-    return _lloyd(means, pool.weights, _spread_out(means, pool.weights, few))
+    return _by_euclid(discriminants(pool)[0], pool.weights, few)[0]
 
 
 def groups_by_hotelling(pool: Pool, few: int) -> Labels:
-    """(K,) groups by the paper's distance between a component and the union of a group: slower.
+    """(K,) groups by the paper's H2 of a component and a group's centre, from the Euclidean groups on.
 
-    (H2(i, mean of g) + H2(g, mean of i)) / 2 for component i and group g (`criteria.hotelling`), from
-    the Euclidean groups on.
+    H2 = a_i (mu_i - c)' S_i^-1 (mu_i - c) (`criteria.hotelling`), and a centre c is where the sum over its
+    group is least: so no step raises the sum. Of the symmetrised distance that is the half that sees the
+    component's covariance. The other half counts with the weight of the whole group, and drives
+    components from heavy groups to light ones and back: by it 316 groups of 100,000 components
+    were 11 after seven steps.
     """
     means, covariances = discriminants(pool)
-    own, monomials = _quadratics(pool.kind.whiteners(covariances, *means.shape), means)
-    rows = np.hstack([pool.weights[:, None] * own, monomials])
-    labels = groups_by_euclid(pool, few)
+    own = _quadratics(pool.kind.whiteners(covariances, *means.shape), means)
+    weighed = _weighed(own, pool.weights)
+    labels, centres = _by_euclid(means, pool.weights, few)
     for _ in range(_STEPS):
-        groups = Pool(pool.kind, pool.weights, means, covariances, covariances, pool.alive)
-        union = groups.grouped(labels)
-        theirs, centres = _quadratics(union.whiteners, union.means)
-        columns = np.hstack([centres, union.weights[:, None] * theirs])
-        moved = _least(rows, columns)
+        sums, filled = _sums(weighed, labels, len(centres))
+        centres[filled] = _lowest(sums[filled], means.shape[1])
+        moved = _least(own, _monomials(centres, own.shape[1]))
         if np.array_equal(moved, labels):
             break
         labels = moved
     return labels
+
+
+def _by_euclid(means: Array, weights: Array, few: int) -> tuple[Labels, Array]:
+    """Groups (K,) and centres."""
+    return _lloyd(means, weights, _spread_out(means, weights, few))
 
 
 def _spread_out(means: Array, weights: Array, few: int) -> Array:
@@ -85,20 +90,31 @@ def _spread_out(means: Array, weights: Array, few: int) -> Array:
     return means[chosen]
 
 
-def _lloyd(means: Array, weights: Array, centres: Array) -> Labels:
+def _lloyd(means: Array, weights: Array, centres: Array) -> tuple[Labels, Array]:
     labels = np.zeros(len(means), np.intp)
+    rows = np.hstack([np.ones((len(means), 1)), means])
+    weighed = _weighed(rows, weights)
     for step in range(_STEPS):
         # |x - c|^2 less |x|^2, which is the same for all centres.
         columns = np.hstack([np.square(centres).sum(axis=1)[:, None], -2 * centres])
-        moved = _least(np.hstack([np.ones((len(means), 1)), means]), columns)
+        moved = _least(rows, columns)
         if step and np.array_equal(moved, labels):
             break
         labels = moved
-        total = np.bincount(labels, weights, len(centres))
-        sums = [np.bincount(labels, weights * column, len(centres)) for column in means.T]
-        filled = total > 0  # a group that lost all stays where it was
-        centres[filled] = np.stack(sums, axis=1)[filled] / total[filled, None]
-    return labels
+        sums, filled = _sums(weighed, labels, len(centres))
+        centres[filled] = sums[filled, 1:] / sums[filled, :1]
+    return labels, centres
+
+
+def _weighed(rows: Array, weights: Array) -> Array:
+    """(m, K) the columns of the rows (K, m), times the weights, each in one piece."""
+    return np.ascontiguousarray((weights[:, None] * rows).T)
+
+
+def _sums(columns: Array, labels: Labels, count: int) -> tuple[Array, NDArray[np.bool_]]:
+    """(count, m) sums of each group, and which groups have any: the others stay where they were."""
+    sums = [np.bincount(labels, column, count) for column in columns]
+    return np.stack(sums, axis=1), np.bincount(labels, minlength=count) > 0
 
 
 def _least(rows: Array, columns: Array) -> Labels:
@@ -111,21 +127,35 @@ def _chunks(rows: Array) -> Iterator[Array]:
         yield rows[first : first + _CHUNK]
 
 
-def _quadratics(whiteners: Array, means: Array) -> tuple[Array, Array]:
-    """Coefficients of (x - mean)' S^-1 (x - mean) (K, m), and the monomials of the means (K, m).
-
-    Coefficients times the monomials of any x are the squared distance; one product serves all pairs.
-    """
-    one = np.ones((len(means), 1))
+def _quadratics(whiteners: Array, means: Array) -> Array:
+    """(K, m) coefficients of (x - mean)' S^-1 (x - mean) as a function of x, for `_monomials`."""
     if whiteners.ndim == 2:
-        precisions = np.square(whiteners)
-        pulls = precisions * means
-        squares, coefficients = np.square(means), precisions
+        squares = np.square(whiteners)
+        pulls = squares * means
     else:
-        lower = np.tril_indices(means.shape[1])
+        rows, columns = np.tril_indices(means.shape[1])
         full = whiteners.transpose(0, 2, 1) @ whiteners
         pulls = np.einsum("kab,kb->ka", full, means)
-        squares = means[:, lower[0]] * means[:, lower[1]]
-        coefficients = full[:, lower[0], lower[1]] * np.where(lower[0] == lower[1], 1.0, 2.0)
+        squares = full[:, rows, columns] * np.where(rows == columns, 1.0, 2.0)
     constant = np.einsum("ka,ka->k", pulls, means)[:, None]
-    return np.hstack([coefficients, -2 * pulls, constant]), np.hstack([squares, means, one])
+    return np.hstack([squares, -2 * pulls, constant])
+
+
+def _monomials(x: Array, size: int) -> Array:
+    """(n, size) what coefficients are multiplied with: products of two features of x, features, 1."""
+    d = x.shape[1]
+    rows, columns = np.tril_indices(d)
+    products = np.square(x) if size == 2 * d + 1 else x[:, rows] * x[:, columns]
+    return np.hstack([products, x, np.ones((len(x), 1))])
+
+
+def _lowest(coefficients: Array, d: int) -> Array:
+    """(n, d) where sums of `_quadratics` are least."""
+    squares, pulls = coefficients[:, : -d - 1], -0.5 * coefficients[:, -d - 1 : -1]
+    if squares.shape[1] == d:
+        return pulls / squares
+    rows, columns = np.tril_indices(d)
+    full: Array = np.empty((len(squares), d, d))
+    full[:, rows, columns] = squares * np.where(rows == columns, 1.0, 0.5)
+    full[:, columns, rows] = full[:, rows, columns]
+    return np.asarray(np.linalg.solve(full, pulls[:, :, None])[:, :, 0], np.float64)

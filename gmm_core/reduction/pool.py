@@ -148,6 +148,9 @@ def _between(share: Array, away: Array, group: NDArray[np.intp], starts: NDArray
 
 def content_order(weights: Array, means: Array, covariances: Array) -> NDArray[np.intp]:
     """Order by mean, then weight, then covariance: the same for every listing of the components."""
-    columns = np.column_stack([means, weights, covariances.reshape(len(weights), -1)])
-    order: NDArray[np.intp] = np.lexsort(columns.T[::-1])
+    order: NDArray[np.intp] = np.lexsort(means.T[::-1])
+    listed = means[order]
+    if (listed[1:] == listed[:-1]).all(axis=1).any():  # else means alone decide, which is quick
+        columns = np.column_stack([means, weights, covariances.reshape(len(weights), -1)])
+        order = np.lexsort(columns.T[::-1])
     return order

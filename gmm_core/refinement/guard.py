@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gmm_core.arrays import Array
 from gmm_core.refinement.parts import Model, Parts
 
-__all__ = ["Gain", "gain"]
+__all__ = ["Gain", "differences", "gain", "gain_of"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,16 @@ class Gain:
 
 def gain(points: Parts, former: Model, challenger: Model) -> Gain:
     """The challenger's mean log-likelihood on points less the former's."""
-    difference = points.log_density(challenger) - points.log_density(former)
-    mean = float(points.weights @ difference)
-    return Gain(mean, float(np.linalg.norm(points.weights * (difference - mean))))
+    return gain_of(differences(points, former, challenger), points.weights)
+
+
+def differences(points: Parts, former: Model, challenger: Model) -> Array:
+    """(n,) log-density under the challenger less that under the former."""
+    difference: Array = points.log_density(challenger) - points.log_density(former)
+    return difference
+
+
+def gain_of(difference: Array, weights: Array) -> Gain:
+    """The gain of points' differences (n,), with weights (n,) that add up to 1."""
+    mean = float(weights @ difference)
+    return Gain(mean, float(np.linalg.norm(weights * (difference - mean))))

@@ -107,6 +107,12 @@ class Parts:
             features[1 + d :] += _packed(self.covariances, self.full).T
         return features
 
+    def some(self, which: NDArray[np.bool_]) -> Parts:
+        """Those parts alone, with weights that add up to 1."""
+        weights = self.weights[which]
+        covariances = None if self.covariances is None else self.covariances[which]
+        return Parts(weights / weights.sum(), self.means[which], covariances, self.full)
+
     def expected_log_density(self, model: Model) -> Array:
         """(k, n) mean over each part of each component's log-density, in nats."""
         expected: Array = model.natural @ self.features
@@ -185,6 +191,14 @@ class Units:
         return Model(
             mixture.weights,
             *_mapped(self.inverse, mixture.means - self.origin, mixture.covariances),
+        )
+
+    def placed(self, rows: Array, variances: Array) -> tuple[Array, Array]:
+        """Rows (n, d) in these units, and covariances of variances (b, d): (b, d, d) or (b, d)."""
+        if self.root.ndim == 1:
+            return _mapped(self.inverse, rows - self.origin, variances)
+        return _mapped(
+            self.inverse, rows - self.origin, variances[:, :, None] * np.eye(rows.shape[1])
         )
 
     def back(self, model: Model) -> Mixture:

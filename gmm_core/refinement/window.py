@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from gmm_core.mixture import Mixture
 from gmm_core.refinement.exact import with_unit_moments
 from gmm_core.refinement.guard import gain
 from gmm_core.refinement.hard import harden
+from gmm_core.refinement.kept import kept_rows, polished
 from gmm_core.refinement.parts import Model, Parts, Units
 from gmm_core.refinement.points import crosses, drawn
 from gmm_core.refinement.soft import soften
 from gmm_core.strategy import Strategy
+from gmm_core.summary import BlockSummary
 
 __all__ = ["refine", "seed_of"]
 
@@ -30,13 +32,20 @@ def seed_of(names: Iterable[str]) -> int:
     return int.from_bytes(digest[:8], "big")
 
 
-def refine(pooled: Mixture, reduced: Mixture, strategy: Strategy, seed: int = 0) -> Mixture:
+def refine(
+    pooled: Mixture,
+    reduced: Mixture,
+    strategy: Strategy,
+    seed: int = 0,
+    blocks: Sequence[BlockSummary] = (),
+) -> Mixture:
     """A reduced mixture after the strategy's moves; mean and covariance are the pooled ones.
 
     Parameters
     ----------
     pooled, reduced : of the same type, "full" or "diag".
     seed : decides the points; the same seed, the same outcome.
+    blocks : that were pooled. If all kept rows (`gmm_core.coreset`), polishing ends on these.
 
     Components so flat that rounding shows in them are left as the reduction made them.
 
@@ -45,13 +54,17 @@ def refine(pooled: Mixture, reduced: Mixture, strategy: Strategy, seed: int = 0)
     if reduced.n_components == pooled.n_components or not strategy.moves:
         return reduced
     try:
-        return _refined(pooled, reduced, strategy, np.random.default_rng(seed))
+        return _refined(pooled, reduced, strategy, np.random.default_rng(seed), blocks)
     except (InvalidInput, np.linalg.LinAlgError):  # components so flat that rounding shows
         return reduced
 
 
 def _refined(
-    pooled: Mixture, reduced: Mixture, strategy: Strategy, rng: np.random.Generator
+    pooled: Mixture,
+    reduced: Mixture,
+    strategy: Strategy,
+    rng: np.random.Generator,
+    blocks: Sequence[BlockSummary],
 ) -> Mixture:
     units = Units.of(pooled)
     every, former = units.into(pooled), units.into(reduced)
@@ -65,6 +78,7 @@ def _refined(
             continue
         if not asked or gain(unseen, kept, moved).convinces(strategy.guard_errors):
             kept = moved
+    kept = _on_rows(kept, strategy, kept_rows(blocks, units, every) if blocks else None)
     if kept is former:
         return reduced
     order = np.lexsort(kept.means.T[::-1])
@@ -84,6 +98,18 @@ def _moves(every: Model, strategy: Strategy, rng: np.random.Generator) -> Iterab
     if strategy.polish_points:
         parts = crosses(every, strategy.polish_points, strategy.polish_width, rng)
         yield lambda start: soften(parts, start, steps=steps, tol=tol).model
+
+
+def _on_rows(former: Model, strategy: Strategy, rows: Parts | None) -> Model:
+    """The model polished on rows, if that pays on rows that it has not seen."""
+    if rows is None or not strategy.polish_points:
+        return former
+    target = rows.features @ rows.weights
+    model, honest = polished(rows, former, steps=strategy.steps, tol=strategy.tol, target=target)
+    moved = _exact(lambda _: model, former)
+    if moved is None or (strategy.guard_points and not honest.convinces(strategy.guard_errors)):
+        return former
+    return moved
 
 
 def _exact(move: Move, start: Model) -> Model | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from gmm_core.pipeline.ports import GateReport, ModelVersion
 from gmm_core.pipeline.streams import Stream, parse_key
 from gmm_core.registry import packaging, records
 from gmm_core.registry.connection import Connection
+from gmm_core.registry.notes import Notes
 from gmm_core.registry.runs import Runs
 from gmm_core.summary import BlockSummary
 
@@ -51,6 +52,7 @@ class MlflowRegistry:
     ) -> None:
         self._mlflow = Connection(tracking_uri, artifact_root)
         self._runs = Runs(self._mlflow)
+        self._notes = Notes(self._mlflow)
         self._ui_url = ui_url.rstrip("/")
 
     def log_fit(self, stream: Stream, summary: BlockSummary, report: GateReport) -> str:
@@ -160,6 +162,27 @@ class MlflowRegistry:
         self.version(stream, version)
         with self._mlflow.asking(f"move alias {alias} of {stream}"):
             self._mlflow.client.set_registered_model_alias(stream, alias, str(version))
+
+    def measure(self, stream: str, version: int, values: Mapping[str, float], step: int) -> None:
+        """Add metrics to a version; `step` orders values of the same name."""
+        _check(_NAME, stream, "stream name", _NAME.pattern)
+        self._notes.measure(stream, version, values, step)
+
+    def annotate(self, stream: str, version: int, tags: Mapping[str, str]) -> None:
+        """Add tags to a version; raises `NotFound`."""
+        self.version(stream, version)
+        self._notes.annotate(stream, version, tags)
+
+    def notes(self, stream: str) -> dict[str, str]:
+        """What is noted of the stream's registered model; nothing when there is none."""
+        _check(_NAME, stream, "stream name", _NAME.pattern)
+        return self._notes.read(stream)
+
+    def note(self, stream: str, name: str, text: str | None) -> None:
+        """Note something of the registered model, or with `None` strike it; raises `NotFound`."""
+        _check(_NAME, stream, "stream name", _NAME.pattern)
+        _check(_NAME, name, "name of a note", _NAME.pattern)
+        self._notes.write(stream, name, text)
 
     def _log_new_fit(self, stream: Stream, summary: BlockSummary, report: GateReport) -> str:
         name, tags = f"fit {summary.key}", records.fit_tags(summary)

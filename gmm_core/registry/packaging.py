@@ -24,6 +24,7 @@ from gmm_core import codec
 from gmm_core.errors import InvalidInput
 from gmm_core.features import OTHER
 from gmm_core.model import OUTPUTS, DensityModel
+from gmm_core.registry.pictures import save_pictures
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -158,7 +159,7 @@ def _likeliest(levels: list[dict[str, Any]], component: int, feature: str) -> st
 
 
 def signature(model: DensityModel) -> ModelSignature:
-    """Features in source units as doubles, categorical ones as text, and `output`, one of the five."""
+    """Features in source units as doubles, categorical ones as text, and `output`, the name of one."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
@@ -176,11 +177,11 @@ def signature(model: DensityModel) -> ModelSignature:
 
 
 def save_served_model(model: DensityModel, card: str, logged: LoggedModel, scratch: Path) -> Path:
-    """Write the model folder, with the model card beside MLflow's own files; returns it.
+    """Write the model folder, with model card and pictures beside MLflow's own files; returns it.
 
     Parameters
     ----------
-    card : the model card, markdown.
+    card : the model card, markdown, which shows the pictures.
     logged : MLflow's entry for the model, whose ids the folder is to carry.
     scratch : an empty folder, for the model folder and for what MLflow copies into it.
     """
@@ -215,4 +216,5 @@ def save_served_model(model: DensityModel, card: str, logged: LoggedModel, scrat
         metadata={"stream": model.stream, "anomaly_above": model.anomaly_above},
     )
     (folder / "model_card.md").write_text(card, encoding="utf-8")
+    save_pictures(model, folder)
     return folder

@@ -9,10 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from gmm_core.errors import InvalidInput
+from gmm_core.health.changes import block_measures
 from gmm_core.mixed import AnyMixture, numeric_part
 from gmm_core.model import OUTPUTS, DensityModel
 from gmm_core.pipeline.ports import GateReport
 from gmm_core.pipeline.streams import Stream
+from gmm_core.registry.pictures import CALIBRATION, DENSITIES
 from gmm_core.summary import BlockSummary
 
 __all__ = [
@@ -62,15 +64,11 @@ def fit_params(stream: Stream, summary: BlockSummary) -> dict[str, str]:
 
 
 def fit_metrics(summary: BlockSummary) -> dict[str, float]:
-    """How the fit went, and the two figures of the mixture that the gate looks at."""
+    """How the fit went, and the health of the mixture (`gmm_core.health.catalogue`)."""
     return {
         "rows": float(summary.rows),
-        "log_likelihood": float(summary.fit.log_likelihood),
-        "iterations": float(summary.fit.iterations),
         "restarts": float(summary.fit.restarts),
-        "reseeded": float(summary.fit.reseeded),
-        "seconds": float(summary.fit.seconds),
-        **_health(summary.mixture),
+        **block_measures(summary),
     }
 
 
@@ -189,16 +187,21 @@ Owner: {stream.owner}. Gate: {report.score} checks passed.
 
 ## Use
 
-Rows in source units go in, one of five outputs comes out:
+Rows in source units go in, the output that is asked for comes out:
 `model.predict(rows, params={{"output": NAME}})` with {", ".join(OUTPUTS)}.
 
 `score` is the share of what the model itself would draw that is denser than the row, 0 to 1;
 above {model.anomaly_above:g} a row counts as an anomaly. That is a reason to look at the row, not
 a verdict: the mixture says how the rows of its window were distributed, and nothing about causes.
+`explanation` says in words which value is how far from what its component has beside the others.
+
+![Of rows drawn anew, the share that the score calls as unusual]({CALIBRATION})
 
 ## Features
 
 {_table(["feature", "transform", "unit", "sane values"], features)}
+
+![Density of each feature]({DENSITIES})
 
 ## Components, in source units
 

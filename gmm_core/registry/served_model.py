@@ -18,7 +18,7 @@ __all__ = ["ServedMixture"]
 
 
 class ServedMixture(PythonModel):
-    """Rows in source units -> one of the five outputs, as a frame with named columns."""
+    """Rows in source units -> one of its outputs, as a frame with named columns."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the mixture. The import stands here so that saving the script needs no numerics."""

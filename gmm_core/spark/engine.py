@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
-from gmm_core.errors import InvalidInput, ServiceUnavailable
+from gmm_core.config import SPARK_CONF
+from gmm_core.errors import BlockmixError, InvalidInput, ServiceUnavailable
+from gmm_core.health.scores import Scores
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.ports import Landing, Scored
 from gmm_core.pipeline.streams import Stream
-from gmm_core.spark import fitting, landing, transforming
+from gmm_core.spark import fitting, landing, publishing, scoring, transforming
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.session import session
 from gmm_core.spark.source import resolve
@@ -26,7 +30,7 @@ class SparkEngine:
     Parameters
     ----------
     remote : Spark Connect address, `sc://host:port`; empty: a classic session.
-    master : Spark master of the classic session.
+    master, conf, jars : of the classic session, see `session`.
     max_rows_per_shard : a larger block is fitted in shards, each in one worker's memory.
 
     Folders are local paths or URLs that both Spark and fsspec can read. Every method raises
@@ -38,11 +42,13 @@ class SparkEngine:
         remote: str = "",
         master: str = "local[*]",
         *,
+        conf: Path = SPARK_CONF,
+        jars: str = "",
         max_rows_per_shard: int = fitting.MAX_ROWS_PER_SHARD,
     ) -> None:
         if max_rows_per_shard < 1:
             raise InvalidInput("max_rows_per_shard", got=max_rows_per_shard, bound="at least 1")
-        self._remote, self._master = remote, master
+        self._open = partial(session, remote, master, conf=conf, jars=jars)
         self._max_rows_per_shard = max_rows_per_shard
         self._session: SparkSession | None = None
 
@@ -56,6 +62,14 @@ class SparkEngine:
         with self._spark() as spark:
             return fitting.fit(spark, stream, key, resolve(rows), digest, self._max_rows_per_shard)
 
+    def fit_many(
+        self, stream: Stream, blocks: Mapping[str, tuple[str, str]]
+    ) -> dict[str, BlockSummary | BlockmixError]:
+        """See `fitting.fit_many`."""
+        with self._spark() as spark:
+            at = {key: (resolve(rows), digest) for key, (rows, digest) in blocks.items()}
+            return fitting.fit_many(spark, stream, at, self._max_rows_per_shard)
+
     def transform(
         self, stream: Stream, key: str, rows: str, model: DensityModel, version: int, target: str
     ) -> Scored:
@@ -65,6 +79,11 @@ class SparkEngine:
                 spark, stream, key, resolve(rows), model, version, resolve(target)
             )
 
+    def score(self, stream: Stream, key: str, rows: str, models: Sequence[DensityModel]) -> Scores:
+        """See `scoring.score`."""
+        with self._spark() as spark:
+            return scoring.score(spark, stream, key, resolve(rows), models)
+
     def read(self, path: str) -> DataFrame:
         """The rows at `path`; raises `InvalidInput` when no Parquet files are there."""
         with self._spark() as spark, spark_errors("rows cannot be read", remedy="check the path"):
@@ -72,10 +91,15 @@ class SparkEngine:
             _ = rows.schema  # Spark Connect looks at the files only now
             return rows
 
+    def generate(self, name: str, target: str, rows: int, *, days: int, seed: int) -> str:
+        """Write made-up rows with a known truth: see `publishing.publish`."""
+        with self._spark() as spark:
+            return publishing.publish(spark, name, resolve(target), rows, days=days, seed=seed)
+
     @contextmanager
     def _spark(self) -> Iterator[SparkSession]:
         if self._session is None:
-            self._session = session(self._remote, self._master)
+            self._session = self._open()
         try:
             yield self._session
         except ServiceUnavailable:

@@ -1,7 +1,8 @@
 """What Spark raises, as Blockmix's own errors.
 
 Spark classes its errors by SQLSTATE. The classes in `_CALLER` mean that what was asked for is
-wrong, so a retry cannot help: `InvalidInput`. Everything else is `ServiceUnavailable`. Neither
+wrong, so a retry cannot help: `InvalidInput`, or `InvalidSource` where it may be the rows that are at
+fault rather than what was asked. Everything else is `ServiceUnavailable`. Neither
 message holds a stack trace: it says what was being done, Spark's own first sentence, the remedy.
 """
 
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException, PythonException
 
-from gmm_core.errors import BlockmixError, InvalidInput, ServiceUnavailable
+from gmm_core.errors import BlockmixError, InvalidInput, InvalidSource, ServiceUnavailable
 from gmm_core.spark.workers import carried_error
 
 __all__ = ["SPARK_ERRORS", "spark_errors"]
@@ -23,10 +24,13 @@ SPARK_ERRORS: tuple[type[Exception], ...] = (PySparkException, Py4JError)
 
 # 0A feature, 21 cardinality, 22 data, 42 syntax or name, KD files: see Spark's error conditions.
 _CALLER = ("0A", "21", "22", "42", "KD")
+# Of these, the ones that the rows may be to blame for: data, a column that is not there, files.
+_DELIVERED = ("22", "42703", "KD")
 # Faults of a file or a path that Spark reports without a SQLSTATE.
 _BAD_FILE = re.compile(
     r"\S+ is not a Parquet file[^\n]*|No FileSystem for scheme[^\n]*"
     r"|Malformed records are detected[^\n]*|Could not read footer for file[^\n]*"
+    r"|ERROR: (?:relation|column) [^\n]* does not exist|ERROR: permission denied [^\n]*"
 )
 _NOISE = re.compile(
     r"^(An error occurred while calling \S+\.\n:\s*"
@@ -50,7 +54,8 @@ def spark_errors(doing: str, *, remedy: str) -> Iterator[None]:
 
     Raises
     ------
-    InvalidInput : an expression, a value or a file is wrong.
+    InvalidInput : what was asked for is wrong, such as an expression.
+    InvalidSource : a value or a file is wrong, or a column is not there.
     ServiceUnavailable : Spark did not answer, or failed for a reason of its own.
     """
     try:
@@ -68,12 +73,14 @@ def _translated(error: Exception, doing: str, remedy: str) -> BlockmixError:
     if bad_file:
         if bad_file[0].startswith("No FileSystem"):
             remedy = "use a scheme that Spark and fsspec both know, or add the file system to Spark"
-        return InvalidInput(f"{doing}: {_short(bad_file[0])}", remedy=remedy)
+            return InvalidInput(f"{doing}: {_short(bad_file[0])}", remedy=remedy)
+        return InvalidSource(f"{doing}: {_short(bad_file[0])}", remedy=remedy)
     if isinstance(error, PythonException):
         return _worker_failed(text, doing)
     state = error.getSqlState() if isinstance(error, PySparkException) else None
     if (state or "").startswith(_CALLER):
-        return InvalidInput(f"{doing}: {_short(text)}", remedy=remedy)
+        kind = InvalidSource if (state or "").startswith(_DELIVERED) else InvalidInput
+        return kind(f"{doing}: {_short(text)}", remedy=remedy)
     return ServiceUnavailable(
         f"{doing}: Spark failed ({_short(text)})", remedy="read Spark's log, then run this again"
     )

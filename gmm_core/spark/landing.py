@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
-from gmm_core.errors import InvalidInput
+from gmm_core.errors import InvalidInput, InvalidSource
 from gmm_core.pipeline.ports import Landing
 from gmm_core.pipeline.settings.sources import Source
 from gmm_core.pipeline.streams import Stream
@@ -34,7 +34,8 @@ def land(spark: SparkSession, stream: Stream, key: str, target: str) -> Landing:
 
     Raises
     ------
-    InvalidInput : the source or an expression is wrong; the message names the stream's key.
+    InvalidInput : an expression is wrong; the message names the stream's key.
+    InvalidSource : the source is not what the stream declares, or cannot be read.
     ServiceUnavailable : Spark failed.
     """
     _check_names(stream)
@@ -111,7 +112,7 @@ def _check_features(kinds: dict[str, st.DataType], stream: Stream) -> None:
     ]
     for name, kinds_allowed, bound in wanted:
         if not isinstance(kinds[name], kinds_allowed):
-            raise InvalidInput(
+            raise InvalidSource(
                 f"stream {stream.name}: source.columns.{name} is a feature",
                 got=kinds[name].simpleString(),
                 bound=bound,

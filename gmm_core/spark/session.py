@@ -20,61 +20,53 @@ from urllib.parse import urlsplit
 import pyspark
 from pyspark.sql import SparkSession
 
+from gmm_core.config import SPARK_CONF
 from gmm_core.errors import InvalidInput, ServiceUnavailable
+from gmm_core.spark.conf import (
+    LOCAL,
+    LOOPBACK,
+    MEANING,
+    classic_settings,
+    code_folder,
+    submitted_settings,
+)
 from gmm_core.spark.failures import SPARK_ERRORS, spark_errors
 
 __all__ = ["CONNECT_PORT", "server_command", "server_environment", "session"]
 
 CONNECT_PORT = 15002
-_LOOPBACK = "127.0.0.1"
 _PATIENCE = 5.0  # seconds to wait for a server to accept a connection
 # Never let go of: a Spark Connect session that is garbage-collected closes a thread pool which all
 # sessions share, under a lock, from whichever thread happens to collect. That can be a deadlock.
 _opened: list[SparkSession] = []
 
-# What the engine's answers depend on: set in every session, whatever the server's defaults are.
-_MEANING = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.timestampType": "TIMESTAMP_LTZ",
-    "spark.sql.ansi.enabled": "true",
-    "spark.sql.adaptive.enabled": "true",
-    # Few files: pack shuffled rows up to the advisory size even when that leaves cores idle.
-    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # Spark's default, INT96, has no statistics, and other readers take it for local time.
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # pandas writes TIMESTAMP(NANOS), which Spark refuses; see source.py for what becomes of it.
-    "spark.sql.legacy.parquet.nanosAsLong": "true",
-}
-# A Spark on this machine alone. The size of a cluster is its administrator's business.
-_LOCAL = {
-    "spark.driver.host": _LOOPBACK,
-    "spark.driver.bindAddress": _LOOPBACK,
-    "spark.ui.enabled": "false",
-    "spark.sql.shuffle.partitions": "16",
-}
 
-
-def session(remote: str = "", master: str = "local[*]") -> SparkSession:
+def session(
+    remote: str = "", master: str = "local[*]", *, conf: Path = SPARK_CONF, jars: str = ""
+) -> SparkSession:
     """A session with its own SQL settings.
 
     Parameters
     ----------
     remote : Spark Connect address, `sc://host:port`; empty: a classic session in this process.
-    master : Spark master of the classic session.
+    master : Spark master of the classic session: local[n], spark://host:port, yarn or k8s://url.
+    conf : properties file with its settings.
+    jars : that it needs besides Spark's own, with commas between.
+
+    A process that spark-submit started has master, settings and jars already: those stay.
 
     Raises
     ------
-    InvalidInput : `remote` is not a Spark Connect address.
+    InvalidInput : `remote` is not a Spark Connect address, `master` no master, or `conf` unreadable.
     ServiceUnavailable : nothing answers at `remote`, or Spark did not start.
     """
     # These two loggers print every failed query with its JVM stack; `spark_errors` tells it better.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     remote = remote or os.environ.get("SPARK_REMOTE", "")
-    spark = _remote_session(remote) if remote else _classic_session(master)
+    spark = _remote_session(remote) if remote else _classic_session(master, conf, jars)
     with spark_errors("the session's settings", remedy="use Spark 4"):
-        for key, value in _MEANING.items():
+        for key, value in MEANING.items():
             spark.conf.set(key, value)
     return spark
 
@@ -150,20 +142,12 @@ def _start_remedy(remote: str) -> str:
     )
 
 
-def _classic_session(master: str) -> SparkSession:
-    builder = SparkSession.builder.appName("blockmix").master(master)
-    if master.startswith("local"):
-        # Another Python found on PATH would lack what the workers import.
-        os.environ["PYSPARK_PYTHON"] = sys.executable
-        os.environ["SPARK_LOCAL_IP"] = _LOOPBACK
-        settings = {
-            **_LOCAL,
-            "spark.executorEnv.PYTHONPATH": _code(),
-            "spark.ui.showConsoleProgress": "false",
-            "spark.log.level": "ERROR",
-        }
-        for key, value in settings.items():
-            builder = builder.config(key, value)
+def _classic_session(master: str, conf: Path, jars: str) -> SparkSession:
+    builder = SparkSession.builder.appName("blockmix")
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # the JVM runs, with settings of its own
+    settings = submitted_settings() if submitted else classic_settings(master, conf, jars)
+    for key, value in settings.items():
+        builder = builder.config(key, value)
     try:
         # newSession: settings of its own over the one SparkContext of the process.
         return builder.getOrCreate().newSession()
@@ -174,25 +158,26 @@ def _classic_session(master: str) -> SparkSession:
         ) from None
 
 
-def _code() -> str:
-    """The folder gmm_core is imported from: workers on this machine import it from there too."""
-    return str(Path(__file__).resolve().parents[2])
-
-
 def server_command(
-    port: int = CONNECT_PORT, *, master: str = "local[*]", memory: str = "1g"
+    port: int = CONNECT_PORT,
+    *,
+    master: str = "local[*]",
+    memory: str = "1g",
+    conf: Path = SPARK_CONF,
+    jars: str = "",
 ) -> list[str]:
     """Command line of a Spark Connect server from the installed PySpark; listens on loopback only.
 
     Run it with `server_environment()` added to the environment. The process is the server itself:
-    SIGTERM ends it and its Python workers. `memory` is the heap of the JVM.
+    SIGTERM ends it and its Python workers. `memory` is the heap of the JVM; `conf` and `jars` are as
+    `session` takes them.
     """
     settings = {
-        **_LOCAL,
-        **_MEANING,
+        **LOCAL,
+        **MEANING,
         # Longer than a day's session is asked for: a session that ended cannot be had again.
         "spark.connect.session.manager.defaultSessionTimeout": "25h",
-        "spark.connect.grpc.binding.address": _LOOPBACK,
+        "spark.connect.grpc.binding.address": LOOPBACK,
         "spark.connect.grpc.binding.port": str(port),
     }
     flags = [part for key, value in settings.items() for part in ("--conf", f"{key}={value}")]
@@ -206,6 +191,9 @@ def server_command(
         master,
         "--driver-memory",
         memory,
+        "--properties-file",
+        str(conf),
+        *(("--jars", jars) if jars else ()),
         *flags,
         "local:/dev/null",
     ]
@@ -215,9 +203,11 @@ def server_environment() -> dict[str, str]:
     """Variables that `server_command` needs besides the environment."""
     return {
         "SPARK_HOME": str(_spark_home()),
-        "SPARK_LOCAL_IP": _LOOPBACK,
+        "SPARK_LOCAL_IP": LOOPBACK,
         "PYSPARK_PYTHON": sys.executable,
-        "PYTHONPATH": os.pathsep.join(filter(None, [_code(), os.environ.get("PYTHONPATH", "")])),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [code_folder(), os.environ.get("PYTHONPATH", "")])
+        ),
     }
 
 

@@ -16,16 +16,20 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
-from gmm_core.errors import InvalidInput
+from gmm_core.errors import InvalidInput, InvalidSource
 from gmm_core.pipeline.streams import Stream, parse_key
+from gmm_core.spark.delta import delta_rows
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.files import quoted
+from gmm_core.spark.postgres import day_of_table
 
 __all__ = ["day_rows", "resolve"]
 
 _PACKAGE = "package:"
 # No file has its times in nanoseconds before 1973: below are seconds, milli- or microseconds.
 _FIRST_NANOSECOND = 10**17
+# A text that has a zone or an offset behind the time of day.
+_ZONED = r"\d:\d\d(:\d\d([.,]\d+)?)?\s*([A-Za-z]|[+-]\d)"
 
 
 def resolve(path: str) -> str:
@@ -68,15 +72,16 @@ def day_rows(spark: SparkSession, stream: Stream, key: str) -> DataFrame:
 
     Raises
     ------
-    InvalidInput : the source cannot be read, or has no usable time column.
+    InvalidInput : the source is not there.
+    InvalidSource : it cannot be read, or has no usable time column.
     """
     source = stream.source
-    rows = _open(spark, stream)
+    rows = _open(spark, stream, parse_key(key))
     with spark_errors(f"stream {stream.name}: source.path", remedy="correct the path or the file"):
         columns = {field.name.lower(): field for field in rows.schema.fields}
     field = columns.get(source.time.lower())
     if field is None:
-        raise InvalidInput(
+        raise InvalidSource(
             f"stream {stream.name}: source.time is not a column of the source",
             got=source.time,
             bound=", ".join(rows.columns),
@@ -86,18 +91,19 @@ def day_rows(spark: SparkSession, stream: Stream, key: str) -> DataFrame:
     return rows.where(inside).withColumn(field.name, instant)
 
 
-def _open(spark: SparkSession, stream: Stream) -> DataFrame:
+def _open(spark: SparkSession, stream: Stream, day: dt.date) -> DataFrame:
     source = stream.source
+    if source.format == "postgres":
+        return day_of_table(spark, stream.name, source, day)
+    path = resolve(str(source.path))
+    if source.format == "delta":
+        return delta_rows(spark, stream.name, path, source.version)
     with spark_errors(f"stream {stream.name}: source.path", remedy="correct the path or the file"):
         if source.format == "parquet":
-            return spark.read.parquet(resolve(source.path))
+            return spark.read.parquet(path)
         # FAILFAST: a broken line would otherwise become NULLs, and its row would silently vanish.
         return spark.read.csv(
-            resolve(source.path),
-            header=True,
-            inferSchema=True,
-            mode="FAILFAST",
-            enforceSchema=False,
+            path, header=True, inferSchema=True, mode="FAILFAST", enforceSchema=False
         )
 
 
@@ -120,14 +126,37 @@ def _time(
     elif isinstance(kind, st.TimestampType | st.StringType):
         low, high = (sf.expr(f"TIMESTAMP '{d} 00:00:00Z'") for d in (day, following))
     else:
-        raise InvalidInput(
+        raise InvalidSource(
             f"stream {stream.name}: source.time {field.name!r} is not a time",
             got=kind.simpleString(),
             bound="timestamp, date or ISO 8601 text",
             remedy="name another column, or store the time as a timestamp",
         )
-    compared = instant if isinstance(kind, st.StringType) else raw
-    return (compared >= low) & (compared < high), instant
+    if isinstance(kind, st.StringType):
+        _check_one_clock(rows, raw, field.name, day, stream)
+        raw = instant
+    return (raw >= low) & (raw < high), instant
+
+
+def _check_one_clock(rows: DataFrame, raw: Column, name: str, day: dt.date, stream: Stream) -> None:
+    """Texts with an offset from UTC are instants, and texts without are taken for UTC; where both
+    kinds are near the day, the latter are most likely local times of somewhere."""
+    instant, noon = raw.cast("timestamp"), sf.expr(f"TIMESTAMP '{day} 12:00:00Z'")
+    reach = sf.expr(
+        "INTERVAL '1 02:00:00' DAY TO SECOND"
+    )  # half a day, and the largest offset, 14 h
+    near = rows.where(instant.between(noon - reach, noon + reach))
+    zoned = raw.rlike(_ZONED)
+    with spark_errors(f"stream {stream.name}: source.time", remedy="correct the file"):
+        [(some, all_)] = near.agg(sf.bool_or(zoned), sf.bool_and(zoned)).collect()
+    if some and not all_:
+        raise InvalidSource(
+            f"stream {stream.name}: source.time {name!r} has times with an offset from UTC and times "
+            "without",
+            got="both",
+            bound="one of them within a day",
+            remedy="write every time with its offset",
+        )
 
 
 def _nanoseconds(day: dt.date) -> int:
@@ -139,7 +168,7 @@ def _check_nanoseconds(rows: DataFrame, raw: Column, name: str, stream: Stream) 
     with spark_errors(f"stream {stream.name}: source.time", remedy="correct the file"):
         first = rows.select(raw).where(raw.isNotNull()).head()
     if first is not None and first[0] < _FIRST_NANOSECOND:
-        raise InvalidInput(
+        raise InvalidSource(
             f"stream {stream.name}: source.time {name!r} is not a time",
             got=first[0],
             bound="timestamp, date or ISO 8601 text",

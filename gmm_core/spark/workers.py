@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,23 +21,41 @@ from gmm_core.arrays import Array
 from gmm_core.block import fit_block
 from gmm_core.errors import BlockmixError
 from gmm_core.features import Feature, to_matrix
+from gmm_core.fitting.estep import Joint, Statistics
+from gmm_core.fitting.kernel import kernel_of
+from gmm_core.fitting.rows import Rows
+from gmm_core.gaussian import kind_of
+from gmm_core.health.scores import Scores
 from gmm_core.model import DensityModel
 from gmm_core.summary import BlockSummary
 
 __all__ = [
     "ANSWER",
+    "BLOCK",
+    "FITTED",
     "SHARD",
+    "STATISTICS",
     "carried_error",
     "carrying",
+    "expectation",
+    "fit_group",
     "fit_rows",
     "fit_shard",
     "pack",
+    "score_batches",
     "transform_batches",
     "unpack",
 ]
 
 SHARD = "__shard"  # no feature is called so: names start with a letter
 ANSWER = f"{SHARD} int, summary string, problem string"
+BLOCK = "__block"
+FITTED = f"{BLOCK} string, summary string, problem string"
+STATISTICS = (
+    "log_likelihood double, weight array<double>, mean array<double>, scatter array<double>, "
+    "problem string"
+)
+_AT_ONCE = 65_536  # rows that an E-step gets: fewer would wait for it to begin
 _CARRIED = re.compile(r"<<blockmix (\{.*?\}) blockmix>>", re.DOTALL)
 
 
@@ -46,12 +64,7 @@ def fit_shard(task: dict[str, Any]) -> Callable[[pa.Table], pa.Table]:
     features = _features(task)
 
     def run(table: pa.Table) -> pa.Table:
-        summary, problem = None, None
-        try:
-            rows = to_matrix(features, {f.name: _values(f, table[f.name]) for f in features})
-            summary = json.dumps(codec.to_dict(fit_rows(task, rows)))
-        except BlockmixError as error:
-            problem = pack(error)
+        summary, problem = _fitted(task, features, table)
         return pa.table(
             {
                 SHARD: pa.array([table[SHARD][0].as_py()], pa.int32()),
@@ -61,6 +74,82 @@ def fit_shard(task: dict[str, Any]) -> Callable[[pa.Table], pa.Table]:
         )
 
     return run
+
+
+def fit_group(
+    task: dict[str, Any], digests: dict[str, str] | None = None
+) -> Callable[[pa.Table], pa.Table]:
+    """For `applyInArrow`: one block's rows to one row of `FITTED`, a summary or a packed error.
+
+    `digests` are those of the blocks' inputs, by key.
+    """
+    features = _features(task)
+
+    def run(table: pa.Table) -> pa.Table:
+        key = table[BLOCK][0].as_py()
+        own = {**task, "key": key, "input_digest": (digests or {}).get(key, "")}
+        summary, problem = _fitted(own, features, table)
+        columns = {BLOCK: key, "summary": summary, "problem": problem}
+        return pa.table({name: pa.array([text], pa.string()) for name, text in columns.items()})
+
+    return run
+
+
+def expectation(
+    task: dict[str, Any],
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """For `mapInArrow`: a partition's rows to one row of `STATISTICS`, or a packed error.
+
+    `task` has the features, the covariance type, and by name the arrays of `Joint` and the shift and
+    scale (d,) of the rows.
+    """
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        features, kind = _features(task), kind_of(task["covariance_type"])
+        joint = Joint(
+            np.array(task["offsets"]), np.array(task["means"]), np.array(task["whiteners"])
+        )
+        shift, scale = np.array(task["shift"]), np.array(task["scale"])
+        k, d = joint.means.shape
+        total, problem = Statistics.nothing(k, d, kind), None
+        try:
+            for table in _together(batches):
+                values = to_matrix(features, {f.name: _values(f, table[f.name]) for f in features})
+                rows = Rows(values, None, shift, scale)
+                kernel = kernel_of("auto", rows, k, 1, _AT_ONCE)
+                total += kernel(rows, joint, kind)
+        except BlockmixError as error:
+            problem = pack(error)
+        arrays = (total.weight, total.mean, total.scatter)
+        lists = (pa.array([part.ravel().tolist()], pa.list_(pa.float64())) for part in arrays)
+        sums = [pa.array([total.log_likelihood]), *lists, pa.array([problem], pa.string())]
+        names = ["log_likelihood", "weight", "mean", "scatter", "problem"]
+        yield pa.RecordBatch.from_arrays(sums, names)
+
+    return run
+
+
+def _together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The batches in tables of `_AT_ONCE` rows or some more, and the rest."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(one.num_rows for one in held) >= _AT_ONCE:
+            yield pa.Table.from_batches(held)
+            held = []
+    if sum(one.num_rows for one in held):
+        yield pa.Table.from_batches(held)
+
+
+def _fitted(
+    task: dict[str, Any], features: list[Feature], table: pa.Table
+) -> tuple[str | None, str | None]:
+    """The summary of these rows, or why there is none, as text."""
+    try:
+        rows = to_matrix(features, {f.name: _values(f, table[f.name]) for f in features})
+        return json.dumps(codec.to_dict(fit_rows(task, rows))), None
+    except BlockmixError as error:
+        return None, pack(error)
 
 
 def fit_rows(task: dict[str, Any], rows: Array) -> BlockSummary:
@@ -85,6 +174,27 @@ def transform_batches(
                 made[name] = made[name].astype(np.int32)
             names, values = [*batch.schema.names, *made], [*batch.columns, *made.values()]
             yield pa.RecordBatch.from_arrays([_arrow(value) for value in values], names)
+
+    return run
+
+
+def score_batches(
+    models: Sequence[dict[str, Any]], label: str | None
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """For `mapInArrow`: a partition's rows to one row, the JSON of their `Scores` by all models."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        densities = [codec.from_dict(model, DensityModel) for model in models]
+        total = Scores.empty(len(densities))
+        for batch in batches:
+            try:
+                columns = {f.name: _values(f, batch[f.name]) for f in densities[0].features}
+                labels = None if label is None else _numbers(batch[label]) > 0
+                total += Scores.of(densities, columns, labels)
+            except BlockmixError as error:
+                raise carrying(error) from None
+        text = pa.array([json.dumps(total.to_dict())], pa.string())
+        yield pa.RecordBatch.from_arrays([text], ["scores"])
 
     return run
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +22,8 @@ from gmm_core.fitting.reach import in_order
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import warm_start
 from gmm_core.fitting.starts import generators
-from gmm_core.gaussian import CovarianceType, kind_of
+from gmm_core.fitting.within import knowing_within
+from gmm_core.gaussian import CovarianceKind, CovarianceType, kind_of
 from gmm_core.mixture import Mixture
 from gmm_core.settings import check_settings
 from gmm_core.variational.ascent import Problem, Shares, State, after, best_ascent, shared_out
@@ -85,6 +87,7 @@ def fit_bayesian(
     start: BayesianResult | Mixture | ArrayLike | Shares | None = None,
     kernel: KernelName = "auto",
     watch: Callable[[float], object] | None = None,
+    within: ArrayLike | None = None,
 ) -> BayesianResult:
     """Fit a mixture with priors to rows by variational Bayes; the best of `n_init` starts wins.
 
@@ -109,7 +112,7 @@ def fit_bayesian(
     sample_weight : (n,) 0 or more; a row of weight 2 counts as two, one of 0.01 for next to nothing.
     start : of the first start: a mixture, a result to go on from, or responsibilities (n, k), perhaps
         as a function that is asked for one slice after the other of the rows of weight above 0.
-    kernel, watch : the one as in `fit`; the other is called with the lower bound of each iteration.
+    kernel, within, watch : as in `fit`; the last is called with the lower bound of each iteration.
 
     Raises
     ------
@@ -124,17 +127,28 @@ def fit_bayesian(
     began = time.perf_counter()
     check_settings({"n_components": n_components, "tol": tol, "n_init": n_init, "seed": seed})
     check_settings({"max_iter": max_iter, "kernel": kernel, "watch": watch})
-    kind = kind_of(covariance_type)
     priors = PriorSettings(
         *(weight_concentration_prior_type, weight_concentration_prior, mean_precision_prior),
         *(mean_prior, degrees_of_freedom_prior, covariance_prior),
     )
-    rows, added = Rows.of(X, sample_weight, reg_covar, n_components, isotropic=kind.isotropic)
-    loop = (tol, max_iter, kernel_of(kernel, rows, n_components, n_init, max_iter), watch)
-    problem = Problem(rows, _unit(sample_weight), n_components, kind, added, *loop)
-    prior = priors.prior(rows, kind, n_components, problem.total())
+    rows = (X, sample_weight, within, reg_covar)
+    loop = (kernel, n_init, tol, max_iter, watch)
+    problem = _problem(rows, n_components, kind_of(covariance_type), loop)
+    prior = priors.prior(problem.rows, problem.kind, n_components, problem.total())
     starts = generators(seed, n_init, _begun(problem, prior, start, sample_weight))
     return replace(_fitted(problem, prior, starts), seconds=time.perf_counter() - began)
+
+
+def _problem(
+    given: tuple[Any, ...], k: int, kind: CovarianceKind, loop: tuple[Any, ...]
+) -> Problem:
+    """From what `fit_bayesian` is given of rows, and of the loop."""
+    X, sample_weight, within, reg_covar = given
+    kernel, starts, tol, max_iter, watch = loop
+    isotropic = kind.isotropic
+    rows, added = Rows.of(X, sample_weight, reg_covar, k, isotropic=isotropic, within=within)
+    chosen = knowing_within(kernel_of(kernel, rows, k, starts, max_iter), rows)
+    return Problem(rows, _unit(sample_weight), k, kind, added, tol, max_iter, chosen, watch)
 
 
 def _fitted(

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from mixtures import OWN_KINDS, assert_same_mixture, own_kinds, permuted, random_mixture, seeds
 
 from gmm_core.errors import InvalidInput
+from gmm_core.kernels.boxes import GONE, bounds
 from gmm_core.mixture import Mixture
 from gmm_core.reduction import CRITERIA, SEARCHES, Pool, merge_pair, reduce
-from gmm_core.reduction.compiled import discriminants, merges, serves
+from gmm_core.reduction.compiled import _Search, discriminants, merges, serves
 from gmm_core.reduction.greedy import _Plain, groups_of
 from gmm_core.reduction.kmeans import groups_by_euclid, groups_by_hotelling, intermediate
 
@@ -63,6 +64,65 @@ def test_gaps_are_closed_without_a_trace(name):
     pool = Pool.of(random_mixture(5, 1_050, 2, "diag"))
     fast, slow = merges(pool, 20, name), _Plain(pool, CRITERIA[name]).merges(20)
     assert partition(groups_of(fast, 1_050)) == partition(groups_of(slow, 1_050))
+
+
+@pytest.mark.parametrize("name", FAST)
+@given(seed=seeds, size=st.integers(30, 90), kind=own_kinds)
+@settings(max_examples=10)
+def test_components_near_to_all_others_are_merged_the_same(name, seed, size, kind):
+    # Weights that differ by orders of magnitude: the light ones are the nearest of all others, and go.
+    mixture = random_mixture(seed, size, 2, kind, spread=1.0)
+    weights = np.exp(np.random.default_rng(seed).normal(scale=3, size=size))
+    pool = Pool.of(Mixture(weights / weights.sum(), mixture.means, mixture.covariances, kind))
+    fast, slow = merges(pool, 3, name), _Plain(pool, CRITERIA[name]).merges(3)
+    assert partition(groups_of(fast, size)) == partition(groups_of(slow, size))
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("name", FAST)
+def test_compiled_search_finds_equal_components_first(name, kind):
+    one = random_mixture(2, 4, 3, kind)
+    weights, covariances = np.tile(one.weights / 40, 40), np.concatenate([one.covariances] * 40)
+    pool = Pool.of(Mixture(weights, np.tile(one.means, (40, 1)), covariances, kind))
+    truth = np.unique(pool.means, axis=0, return_inverse=True)[1]
+    assert partition(groups_of(merges(pool, 4, name), 160)) == partition(truth.ravel())
+
+
+def pool_of(search: _Search, pool: Pool) -> tuple[np.ndarray, Pool]:
+    """Which components of a search live, and these as a pool, in their order."""
+    weights, means, covariances, _ = search.components
+    lives = np.flatnonzero(search.born[: len(weights)] < GONE)
+    own, d = covariances.reshape(pool.covariances.shape)[lives], pool.means.shape[1]
+    if own.ndim == 3:  # of which the kernels keep the lower half
+        own = np.tril(own) + np.tril(own, -1).transpose(0, 2, 1)
+    whiteners = pool.kind.whiteners(own, len(lives), d)
+    means = means.reshape(-1, d)[lives]
+    return lives, Pool(pool.kind, weights[lives], means, own, whiteners, lives >= 0)
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("name", FAST)
+@given(seed=seeds, d=st.integers(1, 4), spread=st.sampled_from([0.3, 4.0, 100.0]))
+@settings(max_examples=8)
+def test_no_bound_is_above_a_cost_before_and_after_merges(name, kind, seed, d, spread):
+    pool = Pool.of(random_mixture(seed, 100, d, kind, spread))
+    parts = (pool.weights, pool.means.ravel(), pool.covariances.ravel())
+    search = _Search(parts, d, name == "runnalls")
+    least, above = np.empty(len(search.born) // 8), 0
+    for merged in (0, 60):
+        search.merge(merged)
+        lives, listed = pool_of(search, pool)
+        boxes, widths = search.packed[1], search.components[3]
+        for n, i in enumerate(lives.tolist()):
+            own = (listed.weights[n], listed.means[n], widths[i])
+            bounds(name == "runnalls", d, *own, boxes, least)
+            costs = np.full(len(search.born), np.inf)
+            costs[lives] = CRITERIA[name](listed, n)
+            nearest = costs.reshape(-1, 8).min(axis=1)
+            assert (least >= 0).all()
+            assert (least <= nearest + 1e-12 * listed.weights[n]).all()
+            above += int((least[nearest < np.inf] > 0).sum())
+    assert above or spread < 100  # and where components are far apart bounds say so
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -158,24 +218,31 @@ def test_k_means_ends_where_each_component_is_in_its_nearest_group(kind):
 
 
 @pytest.mark.parametrize("kind", OWN_KINDS)
-def test_hotelling_k_means_ends_where_the_papers_distance_is_least(kind):
+def test_hotelling_k_means_ends_where_each_component_is_in_its_nearest_group(kind):
     pool = Pool.of(random_mixture(8, 120, 2, kind, spread=3.0))
     labels = groups_by_hotelling(pool, 5)
     names = np.unique(labels)
+    assert len(names) == 5
+    precisions = np.linalg.inv(pool.mixture().full_covariances())
+    weighed = pool.weights[:, None, None] * precisions
     squared = np.empty((120, len(names)))
     for column, name in enumerate(names):
-        members = np.flatnonzero(labels == name)
-        group = pool.mixture().picked(members.tolist())
-        weight, delta = pool.weights[members].sum(), pool.means - group.mean()
-        covariance = group.covariance()
-        if kind == "diag":
-            covariance = np.diag(np.diagonal(covariance))
-        own = np.array([np.linalg.inv(S) for S in pool.mixture().full_covariances()])
-        squared[:, column] = 0.5 * pool.weights * np.einsum("ka,kab,kb->k", delta, own, delta)
-        squared[:, column] += (
-            0.5 * weight * np.einsum("ka,ab,kb->k", delta, np.linalg.inv(covariance), delta)
-        )
+        own, means = weighed[labels == name], pool.means[labels == name]
+        # Where the sum of the group's H2 is least.
+        centre = np.linalg.solve(own.sum(axis=0), np.einsum("kab,kb->a", own, means))
+        delta = pool.means - centre
+        squared[:, column] = np.einsum("ka,kab,kb->k", delta, precisions, delta)
     np.testing.assert_array_equal(names[squared.argmin(axis=1)], labels)
+
+
+@pytest.mark.parametrize("groups", [groups_by_euclid, groups_by_hotelling])
+def test_k_means_of_many_noisy_components_loses_no_group(groups):
+    # Weights and covariances that differ much: groups of a distance that counts the group's weight
+    # empty one another.
+    mixture = random_mixture(11, 3_000, 4, spread=1.0)
+    few = intermediate(3_000, 5)
+    labels = groups(Pool.of(mixture), few)
+    assert len(np.unique(labels)) > 0.9 * few
 
 
 @pytest.mark.parametrize("search", ["kmeans-euclidean", "kmeans-hotelling"])

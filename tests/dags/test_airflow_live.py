@@ -136,7 +136,7 @@ def airflow(settings: Settings) -> Iterator[Airflow]:
     ]
     with running(services, settings.home / "logs", lambda *_: None) as started:
         api = Airflow(port, [process.pid for process in started.values()])
-        api.settle(lambda: api.get("/dags")["total_entries"] == 4, calm=0, patience=180)
+        api.settle(lambda: api.get("/dags")["total_entries"] == 5, calm=0, patience=180)
         yield api
 
 

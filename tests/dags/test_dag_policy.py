@@ -14,6 +14,7 @@ def test_there_are_dags_and_they_import(bag):
     assert bag.import_errors == {}
     assert set(bag.dags) == {
         "blockmix_request",
+        "blockmix_rollback",
         "orders_fit_block",
         "orders_merge_window",
         "orders_transform",

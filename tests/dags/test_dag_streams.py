@@ -47,7 +47,7 @@ def test_a_wrong_stream_file_is_one_import_error(declare, parse, changes, key, g
     declare()
     wrong = declare("wrong", **changes)
     bag = parse()
-    assert len(bag.dags) == 4, "the DAGs of the right stream stay"
+    assert len(bag.dags) == 5, "the DAGs of the right stream stay"
     ((file, text),) = bag.import_errors.items()
     assert file.endswith("check_streams.py")
     last = text.strip().splitlines()[-1]

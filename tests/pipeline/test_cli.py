@@ -12,7 +12,7 @@ import yaml
 from orders import KEYS, make_rows
 from typer.testing import CliRunner
 
-from gmm_core import __version__, cli
+from gmm_core import __version__, cli, terminal
 from gmm_core.errors import ModelRefused
 from gmm_core.pipeline import verbs
 from gmm_core.pipeline.memory import memory_services
@@ -146,7 +146,7 @@ class TestRemerge:
         monkeypatch.setenv("BLOCKMIX_STREAMS", str(folder))
         monkeypatch.setenv("BLOCKMIX_HOME", str(tmp_path / "home"))
         at = memory_services({key: make_rows(key) for key in KEYS[:4]})
-        monkeypatch.setattr(cli, "open_services", lambda settings: at)
+        monkeypatch.setattr(terminal, "open_services", lambda settings: at)
         stream = load_stream("orders", folder)
         for key in KEYS[:4]:
             for verb in (verbs.land, verbs.fit):

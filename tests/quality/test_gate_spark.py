@@ -204,3 +204,48 @@ def test_what_spark_cannot_answer_is_no_verdict(
     (tmp_path / "part-0.parquet").unlink()
     with pytest.raises(ServiceUnavailable, match=f"the rows gate about block {KEY}"):
         gate.check_rows(stream, KEY, frame)
+
+
+def test_expectations_about_mixtures_cost_one_job_each_and_answer_as_on_pandas(
+    stream: Stream, model: DensityModel, transformed, spark: Any, jobs: Jobs
+) -> None:
+    import great_expectations as gx
+
+    import expectations
+
+    rows = make_rows(KEY)
+    scored = transformed(model, rows)
+    reference = [expectations.score_cells(model, make_rows(key)) for key in KEYS[:3]]
+    asked = {
+        "Moments to match": (expectations.ExpectMomentsToMatchMixture(mixture=model), rows),
+        "values": (expectations.ExpectValuesWithinMixtureBounds(mixture=model), rows),
+        "scores": (
+            expectations.ExpectScoresToMatchReference(
+                mixture=model, reference=reference, draws=200
+            ),
+            rows,
+        ),
+        "round trip": (expectations.ExpectTransformToRoundTrip(mixture=model), scored),
+        "table": (
+            expectations.ExpectComponentTableInvariants(mixture=model),
+            pd.DataFrame(model.component_table()),
+        ),
+    }
+    context = gx.get_context(mode="ephemeral")
+    whole = {
+        "pandas": context.data_sources.add_pandas("p").add_dataframe_asset("a"),
+        "spark": context.data_sources.add_spark("s", persist=False).add_dataframe_asset("a"),
+    }
+    batch = {name: asset.add_batch_definition_whole_dataframe("w") for name, asset in whole.items()}
+    for expectation, frame in asked.values():
+        here = batch["pandas"].get_batch({"dataframe": frame}).validate(expectation)
+        far = spark.createDataFrame(frame.drop(columns="event_time", errors="ignore")).repartition(
+            2
+        )
+        before = jobs()
+        there = batch["spark"].get_batch({"dataframe": far}).validate(expectation)
+        assert jobs() - before <= 2, "one, and the shuffle that this test put before it"
+        assert here.success == there.success
+        for a, b in zip(*(one.result["details"]["laws"] for one in (here, there)), strict=True):
+            assert a["law"] == b["law"]
+            assert a["got"] == pytest.approx(b["got"], rel=1e-9, abs=1e-12)

@@ -74,7 +74,7 @@ def test_it_is_short_and_needs_little():
     assert imported - sys.stdlib_module_names == {"mlflow", "pandas"}
 
 
-def test_the_code_of_the_page_runs(server, stream, model, lineage, report, monkeypatch):
+def test_the_code_of_the_page_runs(server, stream, model, lineage, report, monkeypatch, tmp_path):
     import mlflow
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # the page's code sets it
@@ -85,18 +85,25 @@ def test_the_code_of_the_page_runs(server, stream, model, lineage, report, monke
     registry.point(stream.name, "champion", 2)
     page = (PROJECT / "docs" / "serving.md").read_text()
     page = page.replace("http://127.0.0.1:5000", server).replace("baskets", stream.name)
-    load, in_spark, roll_back = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    compile(in_spark, "serving.md", "exec")  # run by hand: it needs a Spark session
+    page = page.replace("2017-03-14", lineage["last_block"])
+    page = page.replace('Path("', f'Path("{tmp_path}/')
+    load, in_spark, as_of, bridges, roll_back = re.findall(
+        r"```python\n(.*?)```", page, flags=re.DOTALL
+    )
+    compile(in_spark, "serving.md", "exec")  # tests/examples/test_in_spark.py runs such a job
     rows = pd.DataFrame(packaging.example_rows(model))
     names = {"rows": rows}
     try:
         exec(load, names)
+        exec(as_of, names)
+        exec(bridges, names)
         exec(roll_back, names)
     finally:
         mlflow.set_tracking_uri(None)
     expected = model.output(dict(rows.items()), "score")["score"]
     np.testing.assert_array_equal(names["scores"]["score"], expected)
     assert registry.alias(stream.name, "champion").version == 1
+    assert (names["then"].version.version, names["now"].version.version) == (2, 2)
 
 
 def test_the_page_names_every_tag_and_output():

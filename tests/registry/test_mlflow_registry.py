@@ -141,12 +141,15 @@ class TestRegister:
         names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
         assert {"artifacts/model.json", "model_card.md", "served_model.py", "MLmodel"} <= names
         suffixes = {Path(name).suffix for name in names}
-        assert suffixes <= {".json", ".md", ".py", ".yaml", ".txt", ""}
+        assert suffixes <= {".json", ".md", ".py", ".yaml", ".txt", ".png", ""}
         content = json.loads((folder / "artifacts" / "model.json").read_text())
         assert content["schema"] == "blockmix/density_model/1"
         card = (folder / "model_card.md").read_text()
         assert lineage["block_set_hash"] in card
         assert "| price | log | euro | 0.01 to 10000 |" in card
+        shown = re.findall(r"!\[.*\]\((.*)\)", card)
+        assert sorted(shown) == sorted(name for name in names if name.endswith(".png"))
+        assert len(shown) == 2
         requirements = (folder / "requirements.txt").read_text()
         assert f"numpy=={np.__version__}" in requirements
         assert "pandas==" in requirements
@@ -261,3 +264,43 @@ def test_a_deleted_experiment_says_how_to_restore_it(database, stream, fit, repo
     client(registry).delete_experiment(number)
     with pytest.raises(ServiceUnavailable, match=f"restore --experiment-id {number}"):
         MlflowRegistry(database).log_fit(stream, fit(), report())
+
+
+class TestNotes:
+    def test_measures_are_a_series_of_the_version_and_its_model(
+        self, registry, stream, model, lineage, report
+    ):
+        made = registry.register(stream, model, lineage, report())
+        for step, value in ((1, 0.5), (2, 0.25)):
+            registry.measure(
+                stream.name, made.version, {"silhouette": value, "drifting": 0.0}, step
+            )
+        found = client(registry).get_model_version(stream.name, str(made.version))
+        series = client(registry).get_metric_history(found.run_id, "silhouette")
+        assert [(one.step, one.value) for one in series] == [(1, 0.5), (2, 0.25)]
+        outputs = client(registry).get_run(found.run_id).outputs.model_outputs
+        logged = client(registry).get_logged_model(outputs[0].model_id)
+        assert {one.key for one in logged.metrics} >= {"silhouette", "drifting"}
+
+    def test_tags_are_added_to_a_version(self, registry, stream, model, lineage, report):
+        made = registry.register(stream, model, lineage, report())
+        registry.annotate(stream.name, made.version, {"rolled_back": "ann: why not"})
+        tags = registry.version(stream.name, made.version).tags
+        assert tags == {**lineage, "rolled_back": "ann: why not"}
+        assert registry.find(stream.name, lineage).version == made.version
+        with pytest.raises(NotFound):
+            registry.annotate(stream.name, 99, {"a": "b"})
+
+    def test_notes_of_a_model_come_and_go(self, registry, stream, model, lineage, report):
+        assert registry.notes(stream.name) == {}
+        with pytest.raises(NotFound):
+            registry.note(stream.name, "hold", "x")
+        registry.register(stream, model, lineage, report())
+        assert registry.notes(stream.name) == {}, "the owner's tag is none of ours"
+        registry.note(stream.name, "hold", '{"why": "too many"}')
+        registry.note(stream.name, "drift_baseline", "2024-05-01")
+        registry.note(stream.name, "hold", None)
+        registry.note(stream.name, "hold", None)
+        assert registry.notes(stream.name) == {"drift_baseline": "2024-05-01"}
+        with pytest.raises(InvalidInput):
+            registry.note(stream.name, "../x", "y")

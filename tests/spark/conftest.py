@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from database import POSTGRES_JAR
 
 from gmm_core.pipeline.ports import Landing
 from gmm_core.pipeline.stream_files import load_stream
@@ -65,7 +66,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         port, folder = free_port(), tmp_path_factory.mktemp("server")
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                server_command(port, master="local[2]"),
+                server_command(port, master="local[2]", jars=POSTGRES_JAR),
                 env=os.environ | server_environment() | QUICK_JVM,
                 cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
@@ -152,12 +153,13 @@ def _read() -> Callable[[str], pd.DataFrame]:
 def stream_of() -> Callable[..., Stream]:
     """A stream of one feature over a source; keywords add to its source or replace a part of it."""
 
-    def make(path: Path | str, **source: Any) -> Stream:
+    def make(path: Path | str | None, /, **source: Any) -> Stream:
         return Stream.model_validate(
             {
                 "stream": "toy",
                 "start": "2017-01-01",
-                "source": {"path": str(path), "time": "at", "columns": {"x": "x"}} | source,
+                "source": {"path": path and str(path), "time": "at", "columns": {"x": "x"}}
+                | source,
                 "features": {"x": {"minimum": -1e9, "maximum": 1e9}},
                 "mixture": {"k": 2, "restarts": 1},
                 "window": {"blocks": 2},

@@ -8,7 +8,14 @@ import pytest
 from pyspark.errors import AnalysisException, PySparkException, PythonException
 
 from gmm_core import errors
-from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, NotFound, ServiceUnavailable
+from gmm_core.errors import (
+    BlockmixError,
+    FitFailed,
+    InvalidInput,
+    InvalidSource,
+    NotFound,
+    ServiceUnavailable,
+)
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.workers import carried_error, carrying, pack, unpack
 
@@ -30,7 +37,8 @@ def translated(error):
 
 @pytest.mark.parametrize(
     ("state", "kind"),
-    [(state, InvalidInput) for state in ("42703", "22012", "KD001", "0A000", "21000")]
+    [(state, InvalidInput) for state in ("42601", "42883", "0A000", "21000")]
+    + [(state, InvalidSource) for state in ("42703", "22012", "KD001")]
     + [(state, ServiceUnavailable) for state in ("58030", "XX000", "", None)],
 )
 def test_the_class_follows_the_sqlstate(state, kind):

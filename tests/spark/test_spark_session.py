@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
+from gmm_core.config import SPARK_CONF
 from gmm_core.errors import InvalidInput, ServiceUnavailable
+from gmm_core.spark.conf import LOCAL, MEANING, classic_settings, read_conf
 from gmm_core.spark.engine import SparkEngine
 from gmm_core.spark.session import _address, server_command, server_environment, session
 
@@ -46,6 +48,47 @@ def test_a_session_has_the_settings_the_answers_depend_on(server):
     assert spark.conf.get("spark.sql.ansi.enabled") == "true"
     assert spark.conf.get("spark.sql.parquet.outputTimestampType") == "TIMESTAMP_MICROS"
     assert spark.version.startswith("4.")
+
+
+def test_the_server_has_the_settings_of_the_file(server):
+    spark = session(server.remote)
+    for name, value in read_conf(SPARK_CONF).items():
+        if name.startswith("spark.sql"):
+            assert spark.conf.get(name) == value, name
+
+
+def test_nothing_is_set_in_two_places():
+    assert not set(read_conf(SPARK_CONF)) & (set(MEANING) | set(LOCAL))
+
+
+@pytest.mark.parametrize(
+    "master", ["local", "local[*]", "local[2,3]", "spark://h:7077", "yarn", "k8s://https://h:443"]
+)
+def test_masters(master, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # a local master sets variables
+    conf = tmp_path / "own.conf"
+    conf.write_text("# mine\n\nspark.executor.memory 3g\nspark.a=b = c\nspark.master\tlocal[9]\n")
+    settings = classic_settings(master, conf, "/a.jar")
+    assert settings["spark.master"] == master, "the setting, whatever the file says"
+    assert (settings["spark.executor.memory"], settings["spark.a"]) == ("3g", "b = c")
+    assert settings["spark.jars"] == "/a.jar"
+    assert (settings.get("spark.driver.host") == "127.0.0.1") is master.startswith("local")
+
+
+@pytest.mark.parametrize(
+    "master", ["", "locale", "localhost:7077", "sc://h:1", "mesos://h", "yarn-client"]
+)
+def test_not_a_master(master):
+    with pytest.raises(InvalidInput, match=r"not a Spark master: got .*BLOCKMIX_SPARK_MASTER"):
+        classic_settings(master, SPARK_CONF, "")
+
+
+def test_a_file_of_settings_that_is_none(tmp_path):
+    with pytest.raises(InvalidInput, match=r"settings cannot be read: .*BLOCKMIX_SPARK_CONF"):
+        read_conf(tmp_path / "none.conf")
+    (tmp_path / "bad.conf").write_text("spark.x 1\nspark.y\n")
+    with pytest.raises(InvalidInput, match=r"bad\.conf: line 2: got 'spark\.y'"):
+        read_conf(tmp_path / "bad.conf")
 
 
 def test_a_session_of_someone_else_keeps_its_settings(server, engine, landed):

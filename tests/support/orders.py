@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gmm_core.pipeline import verbs
-from gmm_core.pipeline.memory import MemoryServices
+from gmm_core.pipeline.memory import MemoryServices, memory_services
 from gmm_core.pipeline.streams import Stream
 
 FIRST = dt.date(2024, 5, 1)
@@ -50,6 +51,14 @@ def declaration(**changes: Any) -> dict[str, Any]:
         "mixture": {"k": 3, "restarts": 2},
         "window": {"blocks": 4},
     } | changes
+
+
+def copy_of(at: MemoryServices) -> MemoryServices:
+    """Twins of their own with the same content: building one is dear, copying it is not."""
+    other = memory_services(at.engine.blocks)
+    other.store._fs.copy(at.store._root, other.store._root, recursive=True)
+    other.registry = copy.deepcopy(at.registry)
+    return other
 
 
 def run_day(stream: Stream, key: str, at: MemoryServices) -> list[bool]:

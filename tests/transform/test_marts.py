@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,8 @@ TABLES = {
     "marts.daily_summary": "block_key",
     "marts.anomalies": "block_key, row_in_block",
     "marts.component_history": "block_key, component",
+    "staging.stg_metrics": "source_file, metric",
+    "marts.model_health": "block_key, stage, metric",
 }
 
 
@@ -32,7 +36,7 @@ def assert_same(tables, others):
 def test_the_first_build_is_of_all_blocks(first_build):
     assert first_build.passed, first_build.reason
     assert first_build.key is None
-    assert first_build.models == 6
+    assert first_build.models == 8
     assert first_build.tests >= 20
     assert first_build.warnings == ()
     assert first_build.skipped == ()
@@ -57,6 +61,26 @@ def test_daily_summary_is_what_pandas_says(site):
             assert got[name] == pytest.approx(value, rel=1e-12), name
     known = {"rows", "anomalies", "model_version", *expected}
     assert set(summary.columns) == known
+
+
+def test_health_is_what_the_verbs_measured(site):
+    health = site.query("from marts.model_health")
+    assert set(health["block_key"]) == {FIRST, SECOND, THIRD}
+    assert set(health["stage"]) == {"fit", "merge", "drift", "transform"}
+    kept = health[(health["stage"] == "merge") & (health["block_key"] == THIRD)]
+    for name, value in zip(kept["metric"], kept["value"], strict=True):
+        assert value in site.registry.metrics["orders", 2][name].values()
+    weight = kept[kept["metric"] == "largest_weight"].iloc[0]
+    model = site.registry.load("orders", 2)
+    assert weight["value"] == model.mixture.weights.max()
+    assert weight["ok"] == (weight["value"] <= 0.9)
+    assert weight["value_before"] == site.registry.load("orders", 1).mixture.weights.max()
+
+
+def test_a_lake_that_nothing_was_measured_in_has_no_health(site):
+    shutil.rmtree(site.lake / "orders" / "metrics")
+    assert site.build(None).passed
+    assert len(site.query("from marts.model_health")) == 0
 
 
 @pytest.mark.parametrize("key", [FIRST, SECOND, THIRD])

@@ -6,7 +6,26 @@ from pydantic import Field
 
 from gmm_core.pipeline.settings.common import Frozen
 
-__all__ = ["Gates", "Scoring"]
+__all__ = ["AgainstWindow", "Gates", "Scoring"]
+
+
+class AgainstWindow(Frozen):
+    """A block beside the blocks before it (`gmm_core.precedent`)."""
+
+    on: bool = True
+    level: float = Field(
+        default=1e-4,
+        gt=0,
+        lt=1,
+        description="probability that a block like those before it is refused",
+    )
+    blocks: int = Field(
+        default=7,
+        ge=4,
+        le=28,
+        description="newest accepted blocks before it; with fewer nothing is judged. Seven hold every "
+        "day of the week once",
+    )
 
 
 class Gates(Frozen):
@@ -27,6 +46,7 @@ class Gates(Frozen):
         default=10.0, gt=0, description="largest absolute normalised value"
     )
     normalised_share: float = Field(default=0.99, ge=0, le=1, description="share of rows within it")
+    against_window: AgainstWindow = AgainstWindow()
 
 
 class Scoring(Frozen):

@@ -6,10 +6,20 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from gmm_core.coreset import MAX_CORESET
 from gmm_core.gaussian import CovarianceType
 from gmm_core.pipeline.settings.common import Frozen
+from gmm_core.reduction.choice import ChoiceCriterion
 
-__all__ = ["MAX_K", "MAX_WINDOW", "MixtureSettings", "StrategyName", "WindowSettings"]
+__all__ = [
+    "MAX_K",
+    "MAX_WINDOW",
+    "FitPath",
+    "KRange",
+    "MixtureSettings",
+    "StrategyName",
+    "WindowSettings",
+]
 
 MAX_K = 64
 StrategyName = Literal[
@@ -17,6 +27,7 @@ StrategyName = Literal[
     "hotelling", "runnalls", "jeffreys", "bures-wasserstein", "integrated-squared-error",
 ]  # fmt: skip
 MAX_WINDOW = 366
+FitPath = Literal["auto", "whole", "shards", "cells"]
 
 
 class MixtureSettings(Frozen):
@@ -43,6 +54,24 @@ class MixtureSettings(Frozen):
         default=1e-5, gt=0, le=1, description="gain in nats per row that ends EM"
     )
     seed: int = Field(default=0, ge=0)
+    path: FitPath = Field(
+        default="auto",
+        description="how Spark fits a block: whole in one worker, in shards, or (one feature) by its "
+        "cells; auto: whole up to two million rows, then cells or shards",
+    )
+    exact_passes: int = Field(
+        default=8,
+        ge=0,
+        le=100,
+        description="EM steps over all rows, at most, after a block's shards were joined",
+    )
+    coreset: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_CORESET,
+        description="rows of each block kept in its summary, for the polish of windows; they are "
+        "rows of the data, so none unless asked for",
+    )
 
     @model_validator(mode="after")
     def _no_fewer(self) -> MixtureSettings:
@@ -56,6 +85,22 @@ class MixtureSettings(Frozen):
         return 2 * self.k if self.block_k is None else self.block_k
 
 
+class KRange(Frozen):
+    """Numbers of components that a window's is chosen from, anew for every window."""
+
+    minimum: int = Field(ge=1, le=MAX_K)
+    maximum: int = Field(ge=1, le=MAX_K)
+    criterion: ChoiceCriterion = Field(
+        default="bic", description="bic describes the density, icl counts groups that stand apart"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> KRange:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
+        return self
+
+
 class WindowSettings(Frozen):
     """Which blocks are pooled, and how they are reduced to k components."""
 
@@ -67,6 +112,11 @@ class WindowSettings(Frozen):
         default="default",
         description="how the pooled components become k: reduced, refined and polished; the paper's "
         "way; or reduced by that criterion alone",
+    )
+    k: KRange | None = Field(
+        default=None,
+        description="choose the window's number of components, steady from day to day; mixture.k "
+        "when left out",
     )
     half_life: float | None = Field(
         default=None, gt=0, description="days after which a row counts half; never when left out"

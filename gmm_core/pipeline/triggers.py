@@ -1,0 +1,75 @@
+"""Triggers: what an alarm of drift sets off, within a budget.
+
+A trigger acts once when an alarm goes up, not every day that it stays up. What it makes is a challenger
+like others: it is promoted by the same rule. What it did is a record of the block, and the records are the
+budget: when there are enough of them within the days, nothing more is done, and the answer says so.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from gmm_core.pipeline.drifting import SECTION, set_baseline
+from gmm_core.pipeline.outcome import Outcome
+from gmm_core.pipeline.ports import Services
+from gmm_core.pipeline.promotion import TRIGGER, promote
+from gmm_core.pipeline.settings.mixtures import MAX_K
+from gmm_core.pipeline.streams import Stream, parse_key
+from gmm_core.pipeline.window_verbs import merge
+
+__all__ = ["react"]
+
+_SECTION = "triggers"
+
+
+def react(stream: Stream, key: str, at: Services) -> Outcome:
+    """Do what the stream asks for where drift was found in a block, if the budget allows it.
+
+    Raises what `merge` and `promote` raise. A block is reacted to once.
+    """
+    parse_key(key)
+    done = at.store.manifest(stream.name, _SECTION, key)
+    if done is not None:
+        return _answer(stream, key, False, {**done, "decision": "done before"})
+    wanted = stream.triggers.on_drift
+    if wanted == "nothing":
+        return _answer(stream, key, False, {"decision": "the stream asks for nothing"})
+    report = at.store.manifest(stream.name, SECTION, key) or {"changed": [], "alarms": {}}
+    raised = [name for name in report["changed"] if report["alarms"][name]["up"]]
+    if not raised:
+        return _answer(stream, key, False, {"decision": "no alarm went up"})
+    spent = _spent(stream, key, at)
+    if spent >= stream.triggers.budget:
+        why = f"budget spent: {spent} in {stream.triggers.days} days"
+        return _answer(stream, key, False, {"decision": why, "alarms": " ".join(raised)})
+    facts = {"action": wanted, "alarms": " ".join(raised), **_act(stream, key, at)}
+    at.store.save_record(stream.name, _SECTION, key, facts)
+    return _answer(stream, key, True, {**facts, "decision": f"did {wanted}"})
+
+
+def _act(stream: Stream, key: str, at: Services) -> dict[str, Any]:
+    wanted, triggers = stream.triggers.on_drift, stream.triggers
+    if wanted == "new_baseline":
+        set_baseline(stream, key, at)
+        return {"baseline": key}
+    if wanted == "shorter_window":
+        changed = stream.with_overrides(window=min(triggers.window, stream.window.blocks))
+    else:
+        # The blocks stay as they were fitted: more components than they have there are none to keep.
+        most = min(stream.mixture.block_components, MAX_K)
+        changed = stream.with_overrides(k=min(stream.mixture.k + triggers.more_k, most))
+    merged = merge(changed, key, at)
+    promoted = promote(changed, key, at, merged.facts["version"])
+    if promoted.changed:  # the stream's own version of this window must not take its place again
+        at.registry.annotate(stream.name, merged.facts["version"], {TRIGGER: wanted})
+    return {"version": merged.facts["version"], "promotion": promoted.facts["decision"]}
+
+
+def _spent(stream: Stream, key: str, at: Services) -> int:
+    since = str(parse_key(key) - dt.timedelta(days=stream.triggers.days))
+    return sum(since < one <= key for one in at.store.record_keys(stream.name, _SECTION))
+
+
+def _answer(stream: Stream, key: str, changed: bool, facts: dict[str, Any]) -> Outcome:
+    return Outcome("react", stream.name, key, changed, facts)
