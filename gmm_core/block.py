@@ -25,7 +25,7 @@ from gmm_core.reduction import reduce
 from gmm_core.refinement.warm import warm_start
 from gmm_core.summary import BlockSummary, FitReport, common_features, rows_share
 
-__all__ = ["fit_block", "join_shards"]
+__all__ = ["check_varies", "fit_block", "join_shards", "report_of"]
 
 
 def fit_block(
@@ -89,7 +89,7 @@ def fit_block(
     result = fit_mixed(rows, sizes, k, **settings) if sizes else fit(rows, k, **settings)
     return BlockSummary(
         stream, key, tuple(features), result.mixture, moments, minimum, maximum, added,
-        _report(result), input_digest, fit_fingerprint,
+        report_of(result), input_digest, fit_fingerprint,
         levels=_level_shares(rows[:, len(numeric) :], result),
         coreset=coreset_of(numbers, coreset, seed),
     )  # fmt: skip
@@ -196,17 +196,23 @@ def _checked_range(key: str, features: Sequence[Feature], rows: Array) -> tuple[
     """(d,) least and largest values; raises `FitFailed` where they are the same."""
     minimum, maximum = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
     for feature, low, high in zip(features, minimum, maximum, strict=True):
-        if low == high:
-            raise FitFailed(
-                f"feature {feature.name!r} is constant in block {key}",
-                got=float(f"{feature.inverse(low):.12g}"),  # the way back rounds
-                bound="at least two different values",
-                remedy="look at the block's source, or take the feature out of the stream file",
-            )
+        check_varies(key, feature, low, high)
     return minimum, maximum
 
 
-def _report(result: FitResult | MixedFitResult) -> FitReport:
+def check_varies(key: str, feature: Feature, low: float, high: float) -> None:
+    """Raises `FitFailed` for a feature whose least and largest value are the same."""
+    if low == high:
+        raise FitFailed(
+            f"feature {feature.name!r} is constant in block {key}",
+            got=float(f"{feature.inverse(low):.12g}"),  # the way back rounds
+            bound="at least two different values",
+            remedy="look at the block's source, or take the feature out of the stream file",
+        )
+
+
+def report_of(result: FitResult | MixedFitResult) -> FitReport:
+    """What a block summary says of its fit."""
     return FitReport(
         status=result.status.value,
         converged=result.converged,

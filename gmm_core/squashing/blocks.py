@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from gmm_core.block import check_varies, report_of
 from gmm_core.em import FitResult
-from gmm_core.errors import FitFailed, InvalidInput
+from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
 from gmm_core.gaussian import CovarianceType
 from gmm_core.squashing.cells import Cells
@@ -76,23 +79,13 @@ def _checked_range(key: str, feature: Feature, cells: Cells) -> tuple[float, flo
     if not len(cells):
         raise InvalidInput(f"block {key} has no rows", got=0, bound="at least 1")
     low, high = float(cells.minimum.min()), float(cells.maximum.max())
-    if low == high:
-        raise FitFailed(
-            f"feature {feature.name!r} is constant in block {key}",
-            got=float(f"{feature.inverse(low):.12g}"),  # the way back rounds
-            bound="at least two different values",
-            remedy="look at the block's source, or take the feature out of the stream file",
-        )
+    check_varies(key, feature, low, high)
     return low, high
 
 
 def _report(found: FitResult, cells: Cells) -> FitReport:
-    return FitReport(
+    return replace(
+        report_of(found),
         status=f"{found.status.value}; on {len(cells)} cells",
-        converged=found.converged,
-        iterations=found.iterations,
         log_likelihood=sum(cell_log_likelihood(cells, found.mixture)),
-        restarts=found.restarts,
-        reseeded=found.reseeded,
-        seconds=found.seconds,
     )
