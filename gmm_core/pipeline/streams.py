@@ -77,7 +77,7 @@ class Stream(Frozen):
     def _categories_can_be_merged(self) -> Stream:
         if not self.numeric_features:
             raise ValueError("features: one at least must be numeric")
-        categorical = [name for name in self.features if name not in self.numeric_features]
+        categorical = list(self.categorical_features)
         if categorical and self.window.strategy != "runnalls":
             raise ValueError(
                 f"window.strategy {self.window.strategy!r} does not know categorical features "

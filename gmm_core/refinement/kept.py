@@ -71,13 +71,12 @@ def calibrated(parts: Parts, target: Array) -> Parts | None:
     return Parts(weights / weights.sum(), parts.means, parts.covariances, parts.full)
 
 
-def polished(
-    parts: Parts, start: Model, *, steps: int, tol: float, target: Array
-) -> tuple[Model, Gain]:
+def polished(parts: Parts, start: Model, *, steps: int, tol: float) -> tuple[Model, Gain]:
     """EM on all parts, and what EM on one half of them gains on the other, both ways round.
 
     The gain is that of models which have not seen the parts that they are asked about.
     """
+    target = parts.features @ parts.weights
     halves = [parts.some(np.arange(len(parts)) % 2 == side) for side in (0, 1)]
     found = []
     for own, other in (halves, halves[::-1]):

@@ -78,7 +78,8 @@ def _refined(
             continue
         if not asked or gain(unseen, kept, moved).convinces(strategy.guard_errors):
             kept = moved
-    kept = _on_rows(kept, strategy, kept_rows(blocks, units, every) if blocks else None)
+    if blocks and strategy.polish_points and (rows := kept_rows(blocks, units, every)):
+        kept = _on_rows(kept, strategy, rows)
     if kept is former:
         return reduced
     order = np.lexsort(kept.means.T[::-1])
@@ -100,12 +101,9 @@ def _moves(every: Model, strategy: Strategy, rng: np.random.Generator) -> Iterab
         yield lambda start: soften(parts, start, steps=steps, tol=tol).model
 
 
-def _on_rows(former: Model, strategy: Strategy, rows: Parts | None) -> Model:
+def _on_rows(former: Model, strategy: Strategy, rows: Parts) -> Model:
     """The model polished on rows, if that pays on rows that it has not seen."""
-    if rows is None or not strategy.polish_points:
-        return former
-    target = rows.features @ rows.weights
-    model, honest = polished(rows, former, steps=strategy.steps, tol=strategy.tol, target=target)
+    model, honest = polished(rows, former, steps=strategy.steps, tol=strategy.tol)
     moved = _exact(lambda _: model, former)
     if moved is None or (strategy.guard_points and not honest.convinces(strategy.guard_errors)):
         return former
