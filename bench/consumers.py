@@ -28,7 +28,7 @@ import psutil
 
 from bench.measuring import seconds
 from bench.window_cases import CASES
-from gmm_core.calibration import observed_shares, plot_calibration
+from gmm_core.answering.calibration import observed_shares, plot_calibration
 from gmm_core.estimators.windowed import WindowedGaussianMixture
 from gmm_core.features import Feature
 from gmm_core.model import DensityModel

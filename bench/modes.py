@@ -24,8 +24,8 @@ from scipy.stats import ks_2samp
 
 from bench.measuring import seconds
 from bench.window_cases import _baskets
-from gmm_core.hashing import hash_columns, salt_of
-from gmm_core.modes import Modes
+from gmm_core.normalising.hashing import hash_columns, salt_of
+from gmm_core.normalising.modes import Modes
 from gmm_core.variational.modes import fit_modes
 
 _console = Console(width=120)

@@ -22,13 +22,13 @@ from demo import fault
 from demo.airflow import AirflowClient, environment, migrate, processes
 from demo.board import STEPS, Board
 from demo.services import LOOPBACK, Service, free_ports, running
+from gmm_core.cli.tables import blocks_table, components_table, quarantine_table
 from gmm_core.config import Settings
 from gmm_core.errors import BlockmixError, ComputationFailed, ServiceUnavailable
 from gmm_core.pipeline.stream_files import load_stream
 from gmm_core.pipeline.streams import Stream
 from gmm_core.pipeline.verbs import CHAMPION
 from gmm_core.pipeline.wiring import open_services
-from gmm_core.tables import blocks_table, components_table, quarantine_table
 
 PROJECT = Path(__file__).resolve().parent.parent
 STREAM, FIRST, DAYS = "baskets", dt.date(2017, 3, 1), 14

@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from gmm_core.cli import main
+from gmm_core.cli.app import main
 
 main()

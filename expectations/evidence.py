@@ -22,7 +22,7 @@ import pandas as pd
 from expectations.tally import judged_columns, tally_of
 from gmm_core.codec import from_dict
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed import numeric_part
+from gmm_core.mixed.mixture import numeric_part
 from gmm_core.model import DensityModel
 
 __all__ = ["CELLS", "Evidence", "answer", "answer_of_spark", "model_of", "unanswerable"]

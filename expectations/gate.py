@@ -19,12 +19,12 @@ import pandas as pd
 from expectations.output import USABLE, output_laws
 from expectations.tally import judged_columns, tally_of, tally_of_spark
 from expectations.views import is_spark, spark_answers, view_of
+from gmm_core.drift.precedent import precedent_laws
 from gmm_core.errors import ServiceUnavailable
 from gmm_core.invariants import Law, block_laws, window_laws
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.ports import GateReport
 from gmm_core.pipeline.streams import Stream, parse_key
-from gmm_core.precedent import precedent_laws
 from gmm_core.summary import BlockSummary
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import numpy as np
 
 from expectations.tally import Array, Tally
 from gmm_core.invariants import Law
-from gmm_core.mixed import numeric_part
+from gmm_core.mixed.mixture import numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.settings.gates import Gates
 

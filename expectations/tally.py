@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gmm_core.mixed import numeric_part
+from gmm_core.mixed.mixture import numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.moments import Moments
-from gmm_core.normalise import denormalise
+from gmm_core.normalising.distances import denormalise
 
 __all__ = ["Tally", "judged_columns", "tally_of", "tally_of_spark"]
 

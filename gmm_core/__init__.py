@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gmm_core.answering.scoring import TailCurve
     from gmm_core.block import fit_block, join_shards
     from gmm_core.codec import from_dict, to_dict
     from gmm_core.em import FitResult, FitStatus, fit
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
     from gmm_core.features import Feature, to_matrix
     from gmm_core.invariants import block_laws, violations, window_laws
     from gmm_core.memory import memory_model
-    from gmm_core.mixed import MixedMixture
-    from gmm_core.mixed_em import fit_mixed
+    from gmm_core.mixed.em import fit_mixed
+    from gmm_core.mixed.mixture import MixedMixture
     from gmm_core.mixture import Mixture
     from gmm_core.model import DensityModel
     from gmm_core.moments import Moments
-    from gmm_core.scoring import TailCurve
     from gmm_core.summary import BlockSummary, FitReport
     from gmm_core.window import select_blocks, window_mixture
 
@@ -79,12 +79,12 @@ _HOME = {
     "estimators.windowed": ("WindowedGaussianMixture",),
     "features": ("Feature", "to_matrix"),
     "invariants": ("block_laws", "violations", "window_laws"),
-    "mixed": ("MixedMixture",),
-    "mixed_em": ("fit_mixed",),
+    "mixed.mixture": ("MixedMixture",),
+    "mixed.em": ("fit_mixed",),
     "mixture": ("Mixture",),
     "model": ("DensityModel",),
     "moments": ("Moments",),
-    "scoring": ("TailCurve",),
+    "answering.scoring": ("TailCurve",),
     "summary": ("BlockSummary", "FitReport"),
     "memory": ("memory_model",),
     "window": ("select_blocks", "window_mixture"),

@@ -15,9 +15,9 @@ from gmm_core.errors import FitFailed, InvalidInput
 from gmm_core.features import Feature, categorical_of, numeric_of
 from gmm_core.fitting.kernel import KernelName
 from gmm_core.gaussian import CovarianceType, kind_of
-from gmm_core.levels import LevelShares, level_shares_of
-from gmm_core.mixed import AnyMixture, MixedMixture
-from gmm_core.mixed_em import MixedFitResult, fit_mixed
+from gmm_core.mixed.em import MixedFitResult, fit_mixed
+from gmm_core.mixed.levels import LevelShares, level_shares_of
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
 from gmm_core.pooling import common_type, pool_mixtures, pooled_levels

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar, overload
 
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
-from gmm_core.levels import LevelShares
-from gmm_core.mixed import AnyMixture, MixedMixture
+from gmm_core.mixed.levels import LevelShares
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.model import DensityModel
 from gmm_core.moments import Moments
-from gmm_core.scoring import TailCurve
 from gmm_core.summary import BlockSummary, FitReport
 
 __all__ = ["SCHEMAS", "from_dict", "to_dict"]

@@ -12,8 +12,8 @@ import numpy as np
 
 from gmm_core.arrays import Array
 from gmm_core.gaussian import CovarianceType
-from gmm_core.levels import LevelShares
-from gmm_core.mixed import AnyMixture, MixedMixture, numeric_part
+from gmm_core.mixed.levels import LevelShares
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
 from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
 from gmm_core.pooling import pooled_levels, pooled_regularisation

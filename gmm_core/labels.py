@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import kind_of
-from gmm_core.mixed import AnyMixture, MixedMixture, numeric_part
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
 from gmm_core.mixture import Mixture
 
 __all__ = ["FAR", "Labels", "component_distances", "first_labels", "relabel"]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gmm_core.answers import ANSWERS, Columns, Rows
+from gmm_core.answering.answers import ANSWERS, Columns, Rows
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature, categorical_of, numeric_of, to_matrix
-from gmm_core.mixed import AnyMixture, MixedMixture, numeric_part
-from gmm_core.normalise import denormalise
-from gmm_core.scoring import TailCurve
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
+from gmm_core.normalising.distances import denormalise
 from gmm_core.summary import check_levels
 
 __all__ = ["OUTPUTS", "DensityModel"]

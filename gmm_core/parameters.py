@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gmm_core.mixed import numeric_part
+from gmm_core.mixed.mixture import numeric_part
 from gmm_core.model import DensityModel
 
 __all__ = ["parameter_table"]

@@ -11,8 +11,8 @@ import numpy as np
 from gmm_core.arrays import Array, content_hash, frozen_array
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature, categorical_of, numeric_of
-from gmm_core.levels import LevelShares
-from gmm_core.mixed import AnyMixture, MixedMixture
+from gmm_core.mixed.levels import LevelShares
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture
 from gmm_core.moments import Moments
 
 __all__ = ["BlockSummary", "FitReport", "check_levels"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import CovarianceType, kind_of
-from gmm_core.mixed import AnyMixture, MixedMixture
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture
 from gmm_core.pooling import common_type, pool
 from gmm_core.reduction import reduce
 from gmm_core.reduction.choice import ChoiceCriterion, choose

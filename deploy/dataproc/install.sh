@@ -39,6 +39,6 @@ export SPARK_HOME=$home/venv/lib/python3.11/site-packages/pyspark HADOOP_CONF_DI
 export PYSPARK_PYTHON=$home/venv/bin/python
 export BLOCKMIX_SPARK_MASTER=yarn BLOCKMIX_SPARK_CONF=$home/yarn.conf
 export BLOCKMIX_LAKE="\${BLOCKMIX_LAKE:-gs://$bucket/lake}" BLOCKMIX_HOME="\${BLOCKMIX_HOME:-/var/lib/blockmix}"
-exec $home/venv/bin/python -c 'from gmm_core.cli import main; main()' "\$@"
+exec $home/venv/bin/python -c 'from gmm_core.cli.app import main; main()' "\$@"
 RUN
 chmod 755 "$home/run"

@@ -11,7 +11,7 @@ from scipy import special
 from expectations.custom.base import LawExpectation
 from expectations.evidence import Evidence
 from gmm_core.invariants import Law
-from gmm_core.mixed import numeric_part
+from gmm_core.mixed.mixture import numeric_part
 from gmm_core.model import DensityModel
 
 __all__ = ["ExpectMomentsToMatchMixture", "standardised_powers"]

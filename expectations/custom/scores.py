@@ -12,7 +12,7 @@ import pandas as pd
 from expectations.custom.base import LawExpectation
 from expectations.evidence import Evidence, answer
 from gmm_core.codec import to_dict
-from gmm_core.divergences import shares_divergence
+from gmm_core.drift.divergences import shares_divergence
 from gmm_core.invariants import Law
 from gmm_core.model import DensityModel
 

@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
-from gmm_core.hashing import hash_columns, salt_of
-from gmm_core.modes import MISSING, Modes
+from gmm_core.normalising.hashing import hash_columns, salt_of
+from gmm_core.normalising.modes import MISSING, Modes
 from gmm_core.variational.modes import fit_modes
 
 __all__ = ["ModeSpecificNormalizer"]

@@ -18,7 +18,7 @@ from gmm_core.estimators.base import MixtureEstimator
 from gmm_core.estimators.blocks import Key, block_summary, checked_key, checked_y
 from gmm_core.estimators.choice import readable_again
 from gmm_core.labels import Labels, first_labels, relabel
-from gmm_core.mixed import numeric_part
+from gmm_core.mixed.mixture import numeric_part
 from gmm_core.mixture import Mixture
 from gmm_core.reduction.choice import ChoiceCriterion, check_choice, numbers_of
 from gmm_core.settings import check_settings

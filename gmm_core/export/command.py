@@ -7,10 +7,10 @@ from typing import Annotated, Optional
 
 import typer
 
+from gmm_core.cli.terminal import StreamName, Version, declared_stream, err, out, working
 from gmm_core.errors import InvalidInput, NotFound
 from gmm_core.export.edge import FORMATS, without_correlations
 from gmm_core.pipeline.aliases import CHAMPION
-from gmm_core.terminal import StreamName, Version, declared_stream, err, out, working
 
 __all__ = ["exporting"]
 

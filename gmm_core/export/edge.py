@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.model import DensityModel
 

@@ -22,7 +22,7 @@ from gmm_core.fitting.coded import CodedRows
 from gmm_core.fitting.estep import Joint, Kernel, Parameters, Statistics, log_joint
 from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind, log_normalise
-from gmm_core.levels import Codes, first_columns, level_logs
+from gmm_core.mixed.levels import Codes, first_columns, level_logs
 
 __all__ = ["NO_CATEGORIES", "Categories", "categorical", "level_weights"]
 

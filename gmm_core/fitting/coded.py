@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.fitting.rows import Rows
-from gmm_core.levels import Codes
+from gmm_core.mixed.levels import Codes
 
 __all__ = ["CodedRows", "Combination"]
 

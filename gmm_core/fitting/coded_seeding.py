@@ -21,7 +21,7 @@ from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import group_parameters, kmeans_plus_plus, lloyd, nearest
 from gmm_core.fitting.starts import Begin
 from gmm_core.gaussian import CovarianceKind
-from gmm_core.levels import first_columns
+from gmm_core.mixed.levels import first_columns
 
 __all__ = ["seeding"]
 

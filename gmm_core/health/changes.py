@@ -9,7 +9,7 @@ import numpy as np
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import kind_of
 from gmm_core.health.shape import shape
-from gmm_core.mixed import AnyMixture, numeric_part
+from gmm_core.mixed.mixture import AnyMixture, numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.summary import BlockSummary
 

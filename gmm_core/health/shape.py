@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array, as_rows
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed import AnyMixture, numeric_part
+from gmm_core.mixed.mixture import AnyMixture, numeric_part
 
 __all__ = ["shape", "silhouette"]
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array, frozen_array
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed import numeric_part
+from gmm_core.mixed.mixture import numeric_part
 from gmm_core.model import DensityModel
 
 __all__ = ["DISTANCES", "EDGES", "Tally", "expected_tally", "tally_of"]

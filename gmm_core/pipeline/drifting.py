@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import asdict
 from typing import Any
 
-from gmm_core.drift import Alarm, Drift, drift_from, in_words
+from gmm_core.drift.report import Alarm, Drift, drift_from, in_words
 from gmm_core.health.changes import component_moves
 from gmm_core.pipeline.measuring import record
 from gmm_core.pipeline.outcome import Outcome

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gmm_core.labels import Labels, first_labels, relabel
-from gmm_core.mixed import AnyMixture
+from gmm_core.mixed.mixture import AnyMixture
 from gmm_core.pipeline.ports import ModelVersion, Services
 from gmm_core.pipeline.streams import Stream
 

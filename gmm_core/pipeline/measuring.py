@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from gmm_core.comparison import difference
-from gmm_core.drift import Alarm
+from gmm_core.drift.comparison import difference
+from gmm_core.drift.report import Alarm
 from gmm_core.errors import BlockmixError
 from gmm_core.health.catalogue import CATALOGUE, Finding, Stage, findings
 from gmm_core.health.changes import (

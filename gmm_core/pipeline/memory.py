@@ -18,6 +18,7 @@ import pandas as pd
 
 from gmm_core import codec
 from gmm_core.block import fit_block
+from gmm_core.drift.precedent import precedent_laws
 from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, NotFound
 from gmm_core.features import Feature, to_matrix
 from gmm_core.health.scores import Scores
@@ -26,7 +27,6 @@ from gmm_core.model import DensityModel
 from gmm_core.pipeline.lake import Lake
 from gmm_core.pipeline.ports import Check, GateReport, Landing, ModelVersion, Scored
 from gmm_core.pipeline.streams import Stream
-from gmm_core.precedent import precedent_laws
 from gmm_core.summary import BlockSummary
 
 __all__ = ["LawGate", "LocalEngine", "MemoryRegistry", "MemoryServices", "memory_services"]

@@ -268,7 +268,7 @@ class Gate(Protocol):
         self, stream: Stream, summary: BlockSummary, reference: Sequence[BlockSummary] = ()
     ) -> GateReport:
         """A fit: the laws of `gmm_core.invariants.block_laws`, and with a reference those of
-        `gmm_core.precedent`."""
+        `gmm_core.drift.precedent`."""
 
     def check_window(
         self, stream: Stream, key: str, model: DensityModel, blocks: list[BlockSummary]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gmm_core.comparison import Difference, difference
+from gmm_core.drift.comparison import Difference, difference
 from gmm_core.errors import NotFound
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.aliases import CHAMPION, PREVIOUS, hold_of, move_alias, set_hold

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
-from gmm_core.levels import tables_of
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.levels import tables_of
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.reduction.criteria import Criterion, jeffreys, runnalls
 from gmm_core.reduction.greedy import groups_of, merges_by
 from gmm_core.reduction.pool import Pool, content_order

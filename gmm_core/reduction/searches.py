@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed import AnyMixture, MixedMixture
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.reduction.criteria import CRITERIA
 from gmm_core.reduction.greedy import greedy, groups_of

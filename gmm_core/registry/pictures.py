@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gmm_core.answering.calibration import plot_calibration
 from gmm_core.arrays import Array
-from gmm_core.calibration import plot_calibration
 from gmm_core.features import Feature
-from gmm_core.mixed import MixedMixture, numeric_part
+from gmm_core.mixed.mixture import MixedMixture, numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.plotting import plot
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gmm_core.errors import InvalidInput
 from gmm_core.health.changes import block_measures
-from gmm_core.mixed import AnyMixture, numeric_part
+from gmm_core.mixed.mixture import AnyMixture, numeric_part
 from gmm_core.model import OUTPUTS, DensityModel
 from gmm_core.pipeline.ports import GateReport
 from gmm_core.pipeline.streams import Stream

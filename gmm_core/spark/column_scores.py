@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.errors import InvalidInput
 from gmm_core.mixture import Mixture
-from gmm_core.modes import Modes
-from gmm_core.scoring import TailCurve
+from gmm_core.normalising.modes import Modes
 from gmm_core.spark.modes import check_numeric, named
 from gmm_core.sql.dialects import SPARK
 from gmm_core.sql.scored import density_steps, score_steps

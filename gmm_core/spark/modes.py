@@ -1,6 +1,6 @@
 """Mode-specific normalisation of Spark columns, as SQL expressions: no row passes through Python.
 
-The numbers are those of `gmm_core.modes`: the same edges, hashes and divisions.
+The numbers are those of `gmm_core.normalising.modes`: the same edges, hashes and divisions.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import types as st
 
 from gmm_core.errors import InvalidInput
-from gmm_core.hashing import salt_of
 from gmm_core.mixture import Mixture
-from gmm_core.modes import Modes
+from gmm_core.normalising.hashing import salt_of
+from gmm_core.normalising.modes import Modes
 from gmm_core.sql.dialects import SPARK
 from gmm_core.sql.drawn import Step, drawn_steps, hash_bits
 from gmm_core.sql.modes import denormalised, likeliest_mode, normalised
@@ -151,7 +151,7 @@ def _value(name: str) -> str:
 
 
 def _key(frame: DataFrame, name: str) -> str:
-    """A key column as `gmm_core.hashing` takes it."""
+    """A key column as `gmm_core.normalising.hashing` takes it."""
     kind, column = frame.schema[name].dataType, SPARK.identifier(name)
     if isinstance(kind, _WORDS):
         return f"CAST({column} AS BIGINT)"

@@ -1,4 +1,4 @@
-"""Drawn modes in Spark SQL: the look-ups of `gmm_core.mode_table` as steps of expressions.
+"""Drawn modes in Spark SQL: the look-ups of `gmm_core.normalising.mode_table` as steps of expressions.
 
 A step names expressions over the columns of the steps before, which all stay: what several
 expressions share is computed once, and the generated code is as short for many modes as for few.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gmm_core.mode_table import ShareTable
+from gmm_core.normalising.mode_table import ShareTable
 from gmm_core.sql.dialects import SPARK
 from gmm_core.sql.modes import searched
 
@@ -21,7 +21,7 @@ Step = Mapping[str, str]  # column name -> expression
 
 
 def hash_bits(salt: int, keys: Iterable[str]) -> str:
-    """The hash of `gmm_core.hashing.hash_columns`, of key expressions of the kinds it takes."""
+    """The hash of `gmm_core.normalising.hashing.hash_columns`, of key expressions of the kinds it takes."""
     return f"XXHASH64({salt}L, {', '.join(keys)})"
 
 

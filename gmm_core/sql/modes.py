@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gmm_core.modes import Modes
+from gmm_core.normalising.modes import Modes
 from gmm_core.sql.dialects import Dialect
 
 __all__ = ["denormalised", "likeliest_mode", "normalised", "searched"]

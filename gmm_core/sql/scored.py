@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gmm_core.modes import Modes
-from gmm_core.scoring import TailCurve
+from gmm_core.answering.scoring import TailCurve
+from gmm_core.normalising.modes import Modes
 from gmm_core.sql.dialects import SPARK
 from gmm_core.sql.drawn import Step, listed
 

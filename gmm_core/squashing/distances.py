@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.divergences import shares_divergence
+from gmm_core.drift.divergences import shares_divergence
 from gmm_core.errors import InvalidInput
 from gmm_core.mixture import Mixture
 from gmm_core.squashing.cells import Cells

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from gmm_core.arrays import Array, as_numbers, as_weights
 from gmm_core.errors import InvalidInput
 from gmm_core.mixture import Mixture
-from gmm_core.modes import Modes
+from gmm_core.normalising.modes import Modes
 from gmm_core.settings import check_settings
 from gmm_core.variational.fit import fit_bayesian
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from mixtures import kinds, random_mixture, seeds
 
-from gmm_core.calibration import observed_shares, plot_calibration
+from gmm_core.answering.calibration import observed_shares, plot_calibration
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.errors import InvalidInput
-from gmm_core.scoring import TailCurve
 
 
 @given(seeds, kinds)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from levels import random_mixed
 from mixtures import kinds, random_mixture, random_rows, random_summary, seeds
 
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.codec import SCHEMAS, from_dict, to_dict
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.model import DensityModel
 from gmm_core.moments import Moments
-from gmm_core.scoring import TailCurve
 from gmm_core.summary import BlockSummary
 
 

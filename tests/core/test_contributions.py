@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from mixtures import kinds, random_mixture, seeds
 from scipy import stats
 
-from gmm_core.contributions import conditional_deviations, deviations, level_deviations
+from gmm_core.answering.contributions import conditional_deviations, deviations, level_deviations
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.model import DensityModel
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from mixtures import random_mixture, seeds
 
-from gmm_core.divergences import (
+from gmm_core.drift.divergences import (
     cauchy_schwarz,
     jensen_shannon,
     kullback_leibler,
@@ -16,7 +16,7 @@ from gmm_core.divergences import (
     shares_divergence,
 )
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mixtures import random_summary, seeds
 
 from gmm_core.block import fit_block
-from gmm_core.drift import Alarm, Band, drift_from, feature_shifts, in_words
+from gmm_core.drift.report import Alarm, Band, drift_from, feature_shifts, in_words
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
 from gmm_core.health.changes import ComponentMove

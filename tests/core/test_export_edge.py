@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from mixtures import random_mixture, seeds
 
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.errors import InvalidInput
 from gmm_core.export.edge import FORMATS, to_c_header, to_json, without_correlations
 from gmm_core.features import Feature
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.model import DensityModel
-from gmm_core.scoring import TailCurve
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 COMPILER = shutil.which("cc")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mixtures import random_mixture, random_rows, random_summary, seeds
 
-from gmm_core.comparison import Difference, difference
+from gmm_core.drift.comparison import Difference, difference
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
 from gmm_core.health.catalogue import CATALOGUE, findings

@@ -13,10 +13,10 @@ from levels import random_mixed
 from mixtures import kinds, random_mixture, seeds
 from scipy.stats import multivariate_normal
 
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.codec import from_dict, to_dict
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed import MixedMixture
-from gmm_core.scoring import TailCurve
+from gmm_core.mixed.mixture import MixedMixture
 
 
 @given(seeds, st.integers(1, 4), kinds)

@@ -16,9 +16,9 @@ from gmm_core.fitting.coded import CodedRows
 from gmm_core.fitting.compiled import compiled_kernel
 from gmm_core.fitting.estep import Parameters, numpy_kernel
 from gmm_core.fitting.rows import Rows
-from gmm_core.levels import as_codes, level_shares_of
-from gmm_core.mixed import MixedMixture
-from gmm_core.mixed_em import fit_mixed, smoothing_share
+from gmm_core.mixed.em import fit_mixed, smoothing_share
+from gmm_core.mixed.levels import as_codes, level_shares_of
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
 
 SIZES = (2, 4)

@@ -18,8 +18,8 @@ from gmm_core.errors import InvalidInput
 from gmm_core.features import OTHER, Feature, categorical_of, numeric_of, to_matrix
 from gmm_core.invariants import block_laws, violations, window_laws
 from gmm_core.labels import component_distances, first_labels, relabel
-from gmm_core.levels import LevelShares
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.levels import LevelShares
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.model import DensityModel
 from gmm_core.pooling import faded, pool
 from gmm_core.reduction import reduce

@@ -13,7 +13,7 @@ from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
 from gmm_core.mixture import Mixture
 from gmm_core.model import OUTPUTS, DensityModel
-from gmm_core.normalise import normalise
+from gmm_core.normalising.distances import normalise
 
 FEATURES = (Feature("price", "log"), Feature("items", "sqrt"), Feature("hour"))
 

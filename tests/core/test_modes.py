@@ -13,11 +13,11 @@ from mixtures import random_mixture, seeds
 from scipy.stats import ks_2samp
 
 from gmm_core.errors import InvalidInput
-from gmm_core.hashing import hash_columns, salt_of
 from gmm_core.mixture import Mixture
-from gmm_core.mode_table import ShareTable
-from gmm_core.modes import Modes
-from gmm_core.normalise import normalise
+from gmm_core.normalising.distances import normalise
+from gmm_core.normalising.hashing import hash_columns, salt_of
+from gmm_core.normalising.mode_table import ShareTable
+from gmm_core.normalising.modes import Modes
 from gmm_core.variational.modes import fit_modes, modes_of_cells
 
 numbers = st.floats(-1e12, 1e12) | st.sampled_from(

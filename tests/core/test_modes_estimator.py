@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 from gmm_core import ModeSpecificNormalizer
 from gmm_core.errors import InvalidInput
-from gmm_core.hashing import hash_columns, salt_of
+from gmm_core.normalising.hashing import hash_columns, salt_of
 
 CASES = [
     {"output": output, "choice": choice}

@@ -10,7 +10,7 @@ from mixtures import kinds, random_mixture, random_rows, seeds
 
 from gmm_core.errors import InvalidInput
 from gmm_core.mixture import Mixture
-from gmm_core.normalise import denormalise, normalise, normalise_by
+from gmm_core.normalising.distances import denormalise, normalise, normalise_by
 
 
 @given(seeds, st.integers(1, 4), st.integers(1, 3), kinds, st.sampled_from([0.0, 1e6]))

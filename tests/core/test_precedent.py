@@ -10,9 +10,9 @@ from scipy import stats
 
 from gmm_core import Feature
 from gmm_core.block import fit_block
+from gmm_core.drift.precedent import LEAST_REFERENCE, precedent_laws
 from gmm_core.errors import InvalidInput
 from gmm_core.invariants import violations
-from gmm_core.precedent import LEAST_REFERENCE, precedent_laws
 from gmm_core.summary import BlockSummary
 
 LEVEL = 1e-4

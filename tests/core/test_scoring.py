@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from mixtures import kinds, random_mixture, seeds
 from scipy import stats
 
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.errors import InvalidInput
 from gmm_core.mixture import Mixture
-from gmm_core.scoring import TailCurve
 
 
 @pytest.mark.parametrize("d", [1, 2, 5])

@@ -134,7 +134,7 @@ def test_the_archive_holds_what_the_nodes_install(tmp_path):
     for needed in ("requirements/lock.txt", "requirements/overrides.txt", "configs/spark.conf"):
         assert needed in names
         assert f"$home/{needed}" in (DATAPROC / "install.sh").read_text()
-    assert {"gmm_core/cli.py", "deploy/submit/fit.py", "dags/fit_block.py"} <= names
+    assert {"gmm_core/cli/app.py", "deploy/submit/fit.py", "dags/fit_block.py"} <= names
 
 
 def test_the_settings_of_the_nodes_are_a_properties_file(tmp_path):

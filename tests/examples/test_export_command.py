@@ -10,7 +10,7 @@ import yaml
 from orders import declaration
 from typer.testing import CliRunner
 
-from gmm_core.cli import app
+from gmm_core.cli.app import app
 from gmm_core.errors import InvalidInput, NotFound
 from gmm_core.export.edge import edge_values, without_correlations
 

@@ -11,13 +11,13 @@ import yaml
 from orders import KEYS, declaration, run_day
 from visits import SHOPS, make_visits, visits_declaration
 
+from gmm_core.cli.tables import components_table
 from gmm_core.errors import BlockQuarantined, InvalidStream
 from gmm_core.invariants import violations, window_laws
 from gmm_core.pipeline.memory import memory_services
 from gmm_core.pipeline.stream_files import load_stream
 from gmm_core.pipeline.streams import Stream
 from gmm_core.pipeline.verbs import CHAMPION, fit, land
-from gmm_core.tables import components_table
 
 DAYS = KEYS[:4]
 

@@ -12,7 +12,9 @@ import yaml
 from orders import KEYS, make_rows
 from typer.testing import CliRunner
 
-from gmm_core import __version__, cli, terminal
+from gmm_core import __version__
+from gmm_core.cli import app as cli
+from gmm_core.cli import terminal
 from gmm_core.errors import ModelRefused
 from gmm_core.pipeline import verbs
 from gmm_core.pipeline.memory import memory_services

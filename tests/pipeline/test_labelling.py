@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from orders import KEYS, declaration, make_rows, run_day
 
 from gmm_core import codec
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.pipeline.labelling import neighbours
 from gmm_core.pipeline.memory import memory_services
 from gmm_core.pipeline.ports import ModelVersion
 from gmm_core.pipeline.streams import Stream
 from gmm_core.pipeline.verbs import fit, land, merge, remerge
-from gmm_core.scoring import TailCurve
 
 curve_of = cache(TailCurve.of)
 

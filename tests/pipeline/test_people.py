@@ -7,7 +7,8 @@ import yaml
 from orders import KEYS, make_rows, run_day
 from typer.testing import CliRunner
 
-from gmm_core import cli, terminal
+from gmm_core.cli import app as cli
+from gmm_core.cli import terminal
 from gmm_core.errors import BlockQuarantined, InvalidInput
 from gmm_core.pipeline.memory import memory_services
 from gmm_core.pipeline.streams import Stream

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orders import FIRST, KEYS, declaration, make_rows, run_day
 
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.errors import BlockQuarantined, InvalidInput, ModelRefused, NotFound
 from gmm_core.moments import Moments
 from gmm_core.pipeline.lake import Lake
@@ -21,7 +22,6 @@ from gmm_core.pipeline.outcome import Outcome
 from gmm_core.pipeline.streams import Stream
 from gmm_core.pipeline.verbs import CHAMPION, fit, land, merge, promote, remerge
 from gmm_core.pipeline.windows import windows_with
-from gmm_core.scoring import TailCurve
 from gmm_core.window import select_blocks
 
 DAYS = st.integers(0, 40).map(lambda day: str(FIRST + dt.timedelta(days=day)))

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from orders import FIRST, KEYS, make_rows
 
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.block import fit_block
 from gmm_core.features import to_matrix
 from gmm_core.model import DensityModel
@@ -24,7 +25,6 @@ from gmm_core.pipeline.ports import Check, GateReport
 from gmm_core.pipeline.streams import Stream
 from gmm_core.registry.mlflow_registry import MlflowRegistry
 from gmm_core.registry.server import server_command, server_environment
-from gmm_core.scoring import TailCurve
 from gmm_core.summary import BlockSummary
 from gmm_core.window import block_set_hash, window_mixture
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gmm_core.features import Feature
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.model import DensityModel
 from gmm_core.registry import pictures

@@ -247,7 +247,7 @@ def test_a_name_that_is_none_for_a_stream(engine, tmp_path):
 def test_the_command_line_writes_it_and_says_what_to_do(server, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
-    from gmm_core.cli import app
+    from gmm_core.cli.app import app
 
     monkeypatch.setenv("BLOCKMIX_SPARK_REMOTE", server.remote)
     monkeypatch.setenv("BLOCKMIX_STREAMS", "streams-folder")

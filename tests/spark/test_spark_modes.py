@@ -8,10 +8,10 @@ import pytest
 from gmm_sql import agrees, compiled, density_model, parameters, rows_of
 from mixtures import random_mixture
 
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.errors import InvalidInput
-from gmm_core.hashing import hash_columns, salt_of
-from gmm_core.modes import Modes
-from gmm_core.scoring import TailCurve
+from gmm_core.normalising.hashing import hash_columns, salt_of
+from gmm_core.normalising.modes import Modes
 from gmm_core.spark.column_scores import score_column
 from gmm_core.spark.modes import denormalise_columns, normalise_columns
 

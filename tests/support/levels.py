@@ -8,7 +8,7 @@ from mixtures import random_mixture
 from gmm_core.block import fit_block
 from gmm_core.features import Feature
 from gmm_core.gaussian import CovarianceType
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.summary import BlockSummary
 
 

@@ -10,7 +10,7 @@ __all__ = ["AgainstWindow", "Gates", "Scoring"]
 
 
 class AgainstWindow(Frozen):
-    """A block beside the blocks before it (`gmm_core.precedent`)."""
+    """A block beside the blocks before it (`gmm_core.drift.precedent`)."""
 
     on: bool = True
     level: float = Field(

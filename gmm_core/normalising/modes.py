@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from gmm_core.arrays import Array, as_numbers
 from gmm_core.errors import InvalidInput
 from gmm_core.mixture import Mixture
-from gmm_core.mode_table import ShareTable
-from gmm_core.normalise import widths
+from gmm_core.normalising.distances import widths
+from gmm_core.normalising.mode_table import ShareTable
 
 __all__ = ["MISSING", "Modes"]
 
@@ -109,8 +109,8 @@ class Modes:
     def drawn(self, x: ArrayLike, bits: NDArray[np.uint64]) -> Numbers:
         """(n,) modes drawn by their responsibilities, given a hash for each value (n,); -1 for NaN.
 
-        The hashes are `gmm_core.hashing.hash_columns`'. Chances are responsibilities to about 1e-3,
-        see `ShareTable`.
+        The hashes are those of `gmm_core.normalising.hashing.hash_columns`. Chances are responsibilities to
+        about 1e-3, see `ShareTable`.
         """
         values = _column(x)
         if np.shape(bits) != values.shape or np.asarray(bits).dtype != np.uint64:

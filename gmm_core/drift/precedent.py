@@ -23,11 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.divergences import shares_distance
+from gmm_core.drift.divergences import shares_distance
 from gmm_core.errors import InvalidInput
 from gmm_core.extras import optional
 from gmm_core.invariants import Law
-from gmm_core.mixed import MixedMixture, numeric_part
+from gmm_core.mixed.mixture import MixedMixture, numeric_part
 from gmm_core.summary import BlockSummary, common_features
 
 __all__ = ["LEAST_REFERENCE", "precedent_laws"]

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from gmm_core.arrays import Array, content_hash, frozen_array
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed import AnyMixture
+from gmm_core.mixed.mixture import AnyMixture
 
 __all__ = ["TailCurve"]
 

@@ -8,9 +8,9 @@ from typing import Annotated, Optional
 import typer
 from rich.markup import escape
 
+from gmm_core.cli.tables import quarantine_table
+from gmm_core.cli.terminal import Key, StreamName, Version, declared_stream, out, show, working
 from gmm_core.pipeline import verbs
-from gmm_core.tables import quarantine_table
-from gmm_core.terminal import Key, StreamName, Version, declared_stream, out, show, working
 
 __all__ = ["people"]
 

@@ -15,10 +15,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from gmm_core import __version__
+from gmm_core.cli.people import people
+from gmm_core.cli.tables import blocks_table, components_table, quarantine_table
+from gmm_core.cli.terminal import Key, StreamName, Version
+from gmm_core.cli.terminal import declared_stream as _stream
+from gmm_core.cli.terminal import err as _err
+from gmm_core.cli.terminal import out as _out
+from gmm_core.cli.terminal import show as _show
+from gmm_core.cli.terminal import working as _working
 from gmm_core.config import load_settings
 from gmm_core.errors import BlockmixError, InvalidInput, InvalidStream, Refused
 from gmm_core.export.command import exporting
-from gmm_core.people import people
 from gmm_core.pipeline import verbs
 from gmm_core.pipeline.aliases import hold_of
 from gmm_core.pipeline.blocks import landed_keys
@@ -27,13 +34,6 @@ from gmm_core.pipeline.stream_files import load_streams
 from gmm_core.pipeline.verbs import Outcome
 from gmm_core.pipeline.wiring import build_marts
 from gmm_core.pipeline.wiring import generate as write_generated
-from gmm_core.tables import blocks_table, components_table, quarantine_table
-from gmm_core.terminal import Key, StreamName, Version
-from gmm_core.terminal import declared_stream as _stream
-from gmm_core.terminal import err as _err
-from gmm_core.terminal import out as _out
-from gmm_core.terminal import show as _show
-from gmm_core.terminal import working as _working
 
 __all__ = ["app", "main"]
 

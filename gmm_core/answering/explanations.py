@@ -33,7 +33,7 @@ def explanations(
     matrix : (n, d + q) rows in feature space.
     component : (n,) of each row.
     score : (n,) between 0 and 1.
-    off, expected : (n, d + q) as `gmm_core.contributions.deviations` gives them.
+    off, expected : (n, d + q) as `gmm_core.answering.contributions.deviations` gives them.
 
     A number beyond 2 deviations of what its component has beside the row's other values is told with
     the value that would be usual; a level as rare, with its share in the component. At most three

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array, as_rows
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed import AnyMixture, MixedMixture, numeric_part
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
 from gmm_core.mixture import Mixture
 
 __all__ = ["conditional_deviations", "deviations", "level_deviations"]

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.divergences import Estimate, jensen_shannon, marginal_distance, shares_distance
+from gmm_core.drift.divergences import Estimate, jensen_shannon, marginal_distance, shares_distance
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
 from gmm_core.health.changes import ComponentMove
-from gmm_core.mixed import AnyMixture, MixedMixture, numeric_part
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
 from gmm_core.pooling import pool
 from gmm_core.summary import BlockSummary
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gmm_core.answering.contributions import deviations
+from gmm_core.answering.explanations import explanations
 from gmm_core.arrays import Array
-from gmm_core.contributions import deviations
-from gmm_core.explanations import explanations
 from gmm_core.gaussian import log_normalise
-from gmm_core.mixed import numeric_part
-from gmm_core.normalise import normalise_by
+from gmm_core.mixed.mixture import numeric_part
+from gmm_core.normalising.distances import normalise_by
 
 if TYPE_CHECKING:
     from gmm_core.model import DensityModel

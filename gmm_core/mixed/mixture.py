@@ -14,7 +14,7 @@ from gmm_core.arrays import Array, as_rows, content_hash
 from gmm_core.errors import InvalidInput
 from gmm_core.evaluation import in_chunks
 from gmm_core.gaussian import CovarianceType, log_normalise
-from gmm_core.levels import as_codes, as_tables, level_logs
+from gmm_core.mixed.levels import as_codes, as_tables, level_logs
 from gmm_core.mixture import Mixture
 from gmm_core.settings import check_settings, generator
 

@@ -22,8 +22,8 @@ from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import warm_start
 from gmm_core.fitting.starts import best_of, cold, generators, none_usable
 from gmm_core.gaussian import CovarianceType, kind_of
-from gmm_core.levels import as_codes, tables_of
-from gmm_core.mixed import MixedMixture
+from gmm_core.mixed.levels import as_codes, tables_of
+from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
 from gmm_core.settings import check_settings
 

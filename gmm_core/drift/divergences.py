@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import kind_of
-from gmm_core.mixed import AnyMixture
+from gmm_core.mixed.mixture import AnyMixture
 from gmm_core.mixture import Mixture
 from gmm_core.settings import generator
 
