@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-__all__ = ["CASES", "COLUMNS", "Case", "baskets"]
+__all__ = ["CASES", "COLUMNS", "KEY", "Case", "baskets"]
 
 COLUMNS = ["event_time", "amount", "items", "discount_share", "hour"]
 KEY, HOLIDAY, AFTER = "2017-03-15", "2017-11-23", "2017-11-24"

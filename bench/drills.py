@@ -1,8 +1,8 @@
 """Drills: what becomes of a bad day, and of every real day of a year. `python -m bench.drills` prints both.
 
-Each case goes through the functions that the DAGs call, with the real gate and the other ports in memory,
-after the seven days before it have gone through them. What is let in is measured by what it does: how far the
-likelihood of the next real day falls because of it.
+Each case goes through the functions that the DAGs call, with the real gate, after the seven days before it
+have gone through them: the other ports in memory, or with `--engine spark` real Spark, lake and MLflow. What
+is let in is measured by what it does: how far the likelihood of the next real day falls because of it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.drill_faults import CASES, COLUMNS, Case, baskets
-from expectations import ExpectationsGate
+from bench.drill_sites import Site, site
 from gmm_core.errors import BlockmixError, Refused
 from gmm_core.features import to_matrix
-from gmm_core.pipeline.memory import MemoryServices, memory_services
 from gmm_core.pipeline.stream_files import load_stream
 from gmm_core.pipeline.streams import Stream
 from gmm_core.pipeline.verbs import fit, land, merge, promote, transform
@@ -55,34 +54,33 @@ class Drill:
         return self.reason.split("; ")[0][:110]
 
 
-def prepared(frame: pd.DataFrame, key: str, stream: Stream, root: Path) -> MemoryServices:
-    """Ports with the seven days before `key` fitted and accepted."""
-    days = sorted(day for day in frame["key"].unique() if day < key)[-_BEFORE:]
-    at = _services({day: _rows(frame, day) for day in days}, root)
-    for day in days:
-        land(stream, day, at)
-        fit(stream, day, at)
-    return at
+def prepared(frame: pd.DataFrame, key: str, there: Site) -> None:
+    """Have the seven days before `key` fitted and accepted."""
+    for day in sorted(day for day in frame["key"].unique() if day < key)[-_BEFORE:]:
+        there.deliver(day, _rows(frame, day))
+        land(there.stream, day, there.at)
+        fit(there.stream, day, there.at)
 
 
-def drill(case: Case, frame: pd.DataFrame, stream: Stream, at: MemoryServices) -> Drill:
+def drill(case: Case, frame: pd.DataFrame, there: Site) -> Drill:
     """Take a case's rows through the verbs; a gate, or a refusal before it, may stop them."""
     rows = case.rows(frame, case.key)
-    at.engine.blocks[case.key] = rows
+    there.deliver(case.key, rows)
     for verb in (land, fit, merge, promote, transform):
         try:
-            verb(stream, case.key, at)
+            verb(there.stream, case.key, there.at)
         except BlockmixError as error:
             return Drill(case, verb.__name__, _why(error))
     own = rows.equals(_rows(frame, case.key))
-    return Drill(case, "", "", None if own else _cost(case.key, frame, stream, at))
+    return Drill(case, "", "", None if own else _cost(case.key, frame, there))
 
 
-def _cost(key: str, frame: pd.DataFrame, stream: Stream, at: MemoryServices) -> float:
+def _cost(key: str, frame: pd.DataFrame, there: Site) -> float:
     """Nats a row that the next real day loses because these rows, not the day's own, are in the window."""
+    stream, at = there.stream, there.at
     blocks = window_blocks(stream, key, at)
     staged = at.store.stage(stream.name, "landed", key)
-    at.engine.blocks[key] = _rows(frame, key)
+    there.deliver(key, _rows(frame, key))
     at.engine.land(stream, key, staged)
     own = at.engine.fit(stream, key, staged, "own")
     at.store.discard(staged)
@@ -99,13 +97,13 @@ def year(
     frame: pd.DataFrame, stream: Stream, root: Path, days: int | None = None
 ) -> dict[str, str]:
     """Every real day through landing and fit, in order: those that were stopped, with the reason."""
-    keys = _real_days(frame, stream)[:days]
-    at = _services({key: _rows(frame, key) for key in keys}, root)
+    there = site("memory", stream, root)
     stopped = {}
-    for key in keys:
+    for key in _real_days(frame, stream)[:days]:
+        there.deliver(key, _rows(frame, key))
         try:
-            land(stream, key, at)
-            fit(stream, key, at)
+            land(stream, key, there.at)
+            fit(stream, key, there.at)
         except BlockmixError as error:
             stopped[key] = _why(error)
     return stopped
@@ -119,12 +117,6 @@ def _why(error: BlockmixError) -> str:
     """The checks that a refusal names, or what is wrong where no gate was asked."""
     _, _, checks = error.problem.partition("(")
     return checks.removesuffix(")") if isinstance(error, Refused) else error.problem
-
-
-def _services(blocks: dict[str, pd.DataFrame], root: Path) -> MemoryServices:
-    """The twins in memory, with the real gate."""
-    at = memory_services(blocks)
-    return MemoryServices(at.engine, at.store, at.registry, ExpectationsGate(root))
 
 
 def _rows(frame: pd.DataFrame, key: str) -> pd.DataFrame:
@@ -145,17 +137,22 @@ def _table(drills: list[Drill]) -> Table:
 
 def main(
     days: Annotated[int, typer.Option(help="of the year to run through; 0 for none")] = 366,
+    engine: Annotated[str, typer.Option(help="memory or spark")] = "memory",
+    only: Annotated[str, typer.Option(help="cases whose name holds this")] = "",
 ) -> None:
     """Print the drills, then which real days were stopped."""
     console = Console(width=150)
     frame, stream = baskets(), load_stream("baskets", Path("dags/streams"))
     with tempfile.TemporaryDirectory() as folder:
-        ready: dict[str, MemoryServices] = {}
+        ready: dict[str, Site] = {}
         drills = []
-        for case in CASES:
+        for case in (case for case in CASES if only in case.name):
             if case.key not in ready:
-                ready[case.key] = prepared(frame, case.key, stream, Path(folder))
-            drills.append(drill(case, frame, stream, ready[case.key]))
+                home = Path(folder) / case.key
+                home.mkdir()
+                ready[case.key] = site(engine, stream, home)
+                prepared(frame, case.key, ready[case.key])
+            drills.append(drill(case, frame, ready[case.key]))
         console.print(_table(drills))
         console.print("cost: nats a row of the next real day that letting it in cost.")
         if days:

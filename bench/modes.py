@@ -38,8 +38,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--spark", type=int, default=0, help="rows of Spark's transform; 0: none")
     given = parser.parse_args()
+    compare(given.rows)
+    if given.spark:
+        _spark(_baskets()[1], given.spark)
+
+
+def compare(rows: int) -> None:
+    """Prints the table for so many rows a column."""
     _, baskets = _baskets()
-    part = np.random.default_rng(0).permutation(len(baskets))[: given.rows]
+    part = np.random.default_rng(0).permutation(len(baskets))[:rows]
     table = Table(title=f"{len(part):,} rows a column: RDT, Blockmix")
     for name in ("column", "fit\nns/row", "times\nfaster", "modes\nkept", "transform\nns/row",
                  "times\nfaster", "inverse off by\n(of the range)", "KS of a column\nmade anew"):  # fmt: skip
@@ -49,8 +56,6 @@ def main() -> None:
         with _console.status(name):
             table.add_row(name, *_compared(baskets[part, index]))
     _console.print(table)
-    if given.spark:
-        _spark(baskets, given.spark)
 
 
 def _compared(x: Column) -> list[str]:

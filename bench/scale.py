@@ -5,7 +5,7 @@
     python -m bench.scale SIZE=1e8 ONLY=columns,transform
     python -m bench.scale SIZE=1e9 ONLY=growth OUT=docs/images
 
-What there is to measure: columns, em, passes, billion, transform, growth. Rows are made as they are
+What there is to measure: columns, em, passes, answers, billion, transform, growth. Rows are made as they are
 read wherever that is possible; what is written is deleted. Prints winners and losers.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import scale_columns, scale_em, scale_rows
+from bench import scale_answers, scale_columns, scale_em, scale_rows
 from bench.scale_measuring import Figure
 
 __all__ = ["main"]
@@ -28,6 +28,7 @@ _CASES: dict[str, Callable[[int], Iterator[Figure]]] = {
     "columns": scale_columns.columns,
     "em": lambda rows: scale_em.distributed(max(100_000, rows // 10)),
     "passes": lambda rows: scale_em.passes(max(100_000, rows // 10)),
+    "answers": lambda rows: scale_answers.answers(max(200_000, rows // 10)),
     "billion": scale_rows.billion,
     "transform": scale_rows.transformed,
 }

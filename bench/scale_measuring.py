@@ -7,20 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from gmm_core.spark.cells import in_feature_space
+from gmm_core.features import Feature
 from gmm_core.spark.generating import generate
 from gmm_core.spark.session import session
 from gmm_core.synthetic import TRANSACTIONS
 
-__all__ = ["Figure", "Memory", "amounts", "classic", "timed"]
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+__all__ = ["Figure", "Memory", "amounts", "classic", "telling", "thrown_away", "timed"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,10 @@ class Figure:
 
 @dataclass
 class Memory:
-    """Largest resident memory, bytes, of this process and all that it started, while watched."""
+    """Largest memory, bytes, of this process and all that it started, while watched.
+
+    Resident pages; those that several processes share count once.
+    """
 
     peak: int = 0
     _end: threading.Event = field(default_factory=threading.Event)
@@ -59,24 +60,50 @@ class Memory:
 
 
 def _resident() -> int:
-    """Resident bytes of the tree of processes under this one; shared pages count in each."""
+    """Resident bytes of the tree of processes under this one: their proportional shares."""
     children: dict[int, list[int]] = {}
-    pages: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            pages[int(entry.name)] = int((entry / "statm").read_text().split()[1])
         except (OSError, IndexError):  # it ended meanwhile
             continue
         children.setdefault(parent, []).append(int(entry.name))
     total, waiting = 0, [os.getpid()]
     while waiting:
         one = waiting.pop()
-        total += pages.get(one, 0)
+        total += _proportional(one)
         waiting += children.get(one, [])
-    return total * _PAGE
+    return total
+
+
+def _proportional(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it ended meanwhile
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+@contextmanager
+def telling(spark: SparkSession, what: str, every: float = 20.0) -> Iterator[None]:
+    """Prints how many tasks of the running stages are done, now and then, until the block ends."""
+    tracker, end = spark.sparkContext.statusTracker(), threading.Event()
+
+    def tell() -> None:
+        while not end.wait(every):
+            stages = filter(None, map(tracker.getStageInfo, tracker.getActiveStageIds()))
+            done = ", ".join(f"{s.numCompletedTasks:,} of {s.numTasks:,} tasks" for s in stages)
+            print(f"{what}: {done or 'between stages'}", flush=True)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
 
 
 def classic() -> SparkSession:
@@ -85,10 +112,17 @@ def classic() -> SparkSession:
 
 
 def amounts(spark: SparkSession, rows: int, partitions: int | None = None) -> DataFrame:
-    """Logarithms of made-up amounts: one column, made as it is read, never written."""
-    recipe = TRANSACTIONS.only("amount")
-    made = generate(spark, rows, recipe, partitions=partitions)
-    return made.select(in_feature_space(recipe.features[0]))
+    """Logarithms of made-up amounts: one column, made as it is read, never written.
+
+    Drawn as logarithms, so that no time goes into powers that logarithms then undo.
+    """
+    recipe = replace(TRANSACTIONS.only("amount"), features=(Feature("amount"),))
+    return generate(spark, rows, recipe, partitions=partitions).select("amount")
+
+
+def thrown_away(frame: DataFrame) -> None:
+    """Compute all rows and keep none."""
+    frame.write.format("noop").mode("overwrite").save()
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:

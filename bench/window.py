@@ -46,7 +46,7 @@ STRATEGIES: dict[str, Strategy] = {
 _BLOCKS = ("k, cold", "2k, cold", "2k, rows kept", "warm")
 _DEFAULT, _WARM = _BLOCKS[1], _BLOCKS[-1]
 _KEPT = 300  # rows of each block
-_WARM_STEPS, _WARM_TOLERANCE = 30, 1e-4
+_COLD_STEPS, _WARM_STEPS, _TOLERANCE = 100, 30, 1e-4
 
 
 @dataclass
@@ -121,24 +121,24 @@ def _fitted(
     def fitted(index: int, k: int, **settings: Any) -> BlockSummary:
         return fit_block(
             "s", f"{index:04d}", names, blocks[index], k=k, regularisation=added, restarts=1,
-            kernel="compiled", **settings,
+            kernel="compiled", tolerance=_TOLERANCE, **settings,
         )  # fmt: skip
 
     ways = ((case.k, 0), (2 * case.k, 0), (2 * case.k, _KEPT))
     cold = {
-        name: [fitted(index, k, max_iterations=100, coreset=m) for index in range(len(blocks))]
+        name: [
+            fitted(index, k, max_iterations=_COLD_STEPS, coreset=m) for index in range(len(blocks))
+        ]
         for name, (k, m) in zip(_BLOCKS, ways, strict=False)
     }
     warm = [cold[_DEFAULT][0]]
     for index in range(1, len(blocks)):
         last = window_mixture(warm, case.k)
-        new = partial(
-            fitted, index, room(case.k), last=last,
-            max_iterations=_WARM_STEPS, tolerance=_WARM_TOLERANCE,
-        )  # fmt: skip
+        new = partial(fitted, index, room(case.k), last=last, max_iterations=_WARM_STEPS)
         warm.append(new())
     seconds["warm block"] = _least(new)
-    seconds["cold block"] = _least(partial(fitted, len(blocks) - 1, 2 * case.k, max_iterations=100))
+    cold_fit = partial(fitted, len(blocks) - 1, 2 * case.k, max_iterations=_COLD_STEPS)
+    seconds["cold block"] = _least(cold_fit)
     return {**cold, _WARM: warm}
 
 

@@ -14,19 +14,20 @@ from blockmix_run import run_verb
 
 from gmm_core.pipeline.streams import Stream
 
-__all__ = ["Approval", "answer_of"]
+__all__ = ["Approval", "answer_of", "question_of"]
 
-ASK, MERGED = "ask", "merge"
+ASK = "ask"
+DEFAULT = "default"  # XCom key of what no answer means
 
 
 class Approval(HITLOperator):
-    """Judges the merged version; where a person is to be asked, waits for "promote" or "hold".
+    """Judges the version that the task `of` names; where a person is to be asked, waits for an answer.
 
     Nobody's answer is the judgement's default: `promotion.answer`, and "hold" where the challenger does
     worse. No worker waits meanwhile.
     """
 
-    def __init__(self, *, stream: Stream, **kwargs: Any) -> None:
+    def __init__(self, *, stream: Stream, of: str, **kwargs: Any) -> None:
         super().__init__(
             task_id=ASK,
             subject=f"{stream.name}: promote the new window mixture?",
@@ -36,18 +37,39 @@ class Approval(HITLOperator):
             **kwargs,
         )
         self.stream = stream
+        self.of = of
 
     def execute(self, context: Mapping[str, Any]) -> Any:
-        version = context["ti"].xcom_pull(task_ids=MERGED)["facts"]["version"]
+        version = context["ti"].xcom_pull(task_ids=self.of)["facts"]["version"]
         facts = run_verb("judge", self.stream, context, version=version).facts
         if facts["decision"] != "ask":
             return {"chosen_options": []}
         self.subject = (
             f"{self.stream.name}: promote version {version}, up to {facts['last_block']}?"
         )
-        self.body = f"The champion is version {facts['champion']}. {facts['why']}"
+        self.body = question_of(facts, self.stream.promotion.answer_hours)
         self.defaults = [facts["default"]]
+        # Airflow keeps the question of a task that is cleared, with the default it had then.
+        context["ti"].xcom_push(key=DEFAULT, value=facts["default"])
         return super().execute(context)
+
+
+def question_of(facts: Mapping[str, Any], hours: float) -> str:
+    """What a person needs for an answer, as Markdown: both versions, what is known, what follows."""
+    rows = "\n".join(
+        f"| {role} | {one['version']} | {one['blocks']} | {one['first_block']} to {one['last_block']} "
+        f"| {int(one['rows']):,} |"
+        for role, one in (("serves now", facts["serving"]), ("new", facts))
+    )
+    awaited = f"{hours:g} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
+    return (
+        f"**What is known:** {facts['why']}.\n\n"
+        f"| | version | blocks | from and to | rows |\n|---|---|---|---|---|\n{rows}\n\n"
+        f"**promote**: version {facts['version']} serves from the next lookup on.\n\n"
+        f"**hold**: version {facts['champion']} goes on, and scores this block too.\n\n"
+        f"No answer within {awaited} counts as **{facts['default']}**. "
+        "The link *MLflow* under *Details* shows the new version, *Data Docs* the gate's report."
+    )
 
 
 def answer_of(context: Mapping[str, Any], stream: Stream) -> dict[str, Any]:
@@ -58,5 +80,7 @@ def answer_of(context: Mapping[str, Any], stream: Stream) -> dict[str, Any]:
     chosen = given.get("chosen_options") or []
     if not chosen:
         return {}
-    who = given.get("responded_by_user") or {}
-    return {"answer": chosen[0], "by": str(who.get("name") or "nobody in time")}
+    if who := given.get("responded_by_user"):
+        return {"answer": chosen[0], "by": str(who["name"])}
+    default = context["ti"].xcom_pull(task_ids=ASK, key=DEFAULT)
+    return {"answer": default or chosen[0], "by": "nobody in time"}

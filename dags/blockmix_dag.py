@@ -106,10 +106,10 @@ BLOCK_KEY = {
 }
 
 
-def stream_field(names: list[str]) -> Param:
-    """The choice of a stream in a form."""
-    says = "Which stream the days are of."
-    return Param(names[0], type="string", enum=names, title="Stream", description=says)
+def stream_field(names: list[str], says: str) -> Param:
+    """The choice of a stream in a form: nothing is chosen beforehand where there are several."""
+    only = {"default": names[0]} if len(names) == 1 else {}
+    return Param(**only, type="string", enum=names, title="Stream", description=says)
 
 
 def day_field(title: str) -> Param:

@@ -34,7 +34,7 @@ def blockmix_request() -> None:
         is_paused_upon_creation=False,
         default_args={"owner": "data-team", **RETRIES},
         params={
-            "stream": stream_field(list(STREAMS)),
+            "stream": stream_field(list(STREAMS), "Which stream the days are of."),
             "first_day": day_field("First day"),
             "last_day": day_field("Last day"),
             **OVERRIDES,

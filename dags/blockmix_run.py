@@ -47,7 +47,7 @@ def run_verb(name: str, stream: Stream, context: Mapping[str, Any], **options: A
     try:
         key = block_key(context)
         if name == "marts":
-            outcome = wiring.build_marts(stream, key)
+            outcome = wiring.build_marts(stream, key, **options)
         elif name == "fit" and load_settings().spark_connection:
             ticket = str(context["run_id"])
             outcome = submitting.take_answer(stream, key, ticket, wiring.open_services())
@@ -81,15 +81,18 @@ def rollback_asked(stream: Stream, context: Mapping[str, Any]) -> Outcome:
     from gmm_core.pipeline import verbs, wiring
 
     asked, services = context["params"], wiring.open_services()
-    if asked["resume"]:
-        outcome = verbs.resume(stream, services)
+    by = getattr(context["dag_run"], "triggering_user_name", None) or "somebody in Airflow"
+    if asked["action"] == "end the hold":
+        outcome = verbs.resume(stream, services, why=asked["why"], by=by)
     else:
-        by = getattr(context["dag_run"], "triggering_user_name", None) or "somebody in Airflow"
         outcome = verbs.rollback(
             stream, services, why=asked["why"], by=by, version=asked["version"]
         )
     _publish(outcome.pages, context)
-    logging.getLogger("blockmix.rollback").info("%s: %s", stream.name, outcome.facts)
+    log, facts = logging.getLogger("blockmix.rollback"), outcome.facts
+    log.info("%s: %s", stream.name, facts.get("decision", "done"))
+    if "instead_of" in facts:
+        log.info("version %s serves instead of %s", facts["version"], facts["instead_of"])
     return outcome
 
 
@@ -156,16 +159,11 @@ def windows_of(stream: Stream, key: str) -> list[str]:
 
 def requested_days(stream: Stream, first: str, last: str) -> list[str]:
     """The block keys from `first` to `last`, both included; raises `InvalidInput`."""
+    from gmm_core.pipeline.blocks import check_key
+
+    for key in (first, last):
+        check_key(stream, key)
     start, end = parse_key(first), parse_key(last)
-    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-    newest = min(stream.end or yesterday, yesterday)
-    if start < stream.start or end > newest:
-        raise InvalidInput(
-            f"stream {stream.name} has no such blocks",
-            got=f"{first} to {last}",
-            bound=f"{stream.start} to {newest}",
-            remedy="choose days within the stream",
-        )
     count = (end - start).days + 1
     if not 1 <= count <= MAX_WINDOW:
         raise InvalidInput(

@@ -56,8 +56,8 @@ def merge_window(stream: Stream) -> None:
 
         @task
         def react(merged: dict[str, Any], **context: Any) -> dict[str, Any]:
-            run_verb("react", stream, context)
-            return merged
+            reacted = run_verb("react", stream, context).facts
+            return {"facts": {"version": reacted.get("asks", merged["facts"]["version"])}}
 
         @task(outlets=[window])
         def promote(merged: dict[str, Any], **context: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def merge_window(stream: Stream) -> None:
             merged = react(merged)
         promoted = promote(merged)
         if stream.promotion.approval != "never":
-            merged >> Approval(stream=stream) >> promoted
+            merged >> Approval(stream=stream, of=merged.operator.task_id) >> promoted
 
 
 for declared in good_streams():

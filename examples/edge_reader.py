@@ -9,16 +9,20 @@ import math
 import sys
 from pathlib import Path
 
+FURTHEST = 1e150  # deviations; beyond, a value is just that far: its square stays a number
 TRANSFORMS = {"identity": float, "log": math.log, "log1p": math.log1p, "sqrt": math.sqrt}
 
 
 def log_prob(model: dict, row: dict) -> float:
     """Log-density of a row in source units; raises ValueError for a value that has none."""
     z = [TRANSFORMS[one["transform"]](row[one["name"]]) for one in model["features"]]
+    if not all(map(math.isfinite, z)):
+        raise ValueError(f"not all values are finite: {row}")
     joint = []
     for part in model["components"]:
         terms = zip(z, part["mean"], part["inverse_sd"], strict=True)
-        joint.append(part["offset"] - sum(((x - mean) * by) ** 2 for x, mean, by in terms) / 2)
+        away = (min(abs((x - mean) * by), FURTHEST) for x, mean, by in terms)
+        joint.append(part["offset"] - sum(value**2 for value in away) / 2)
     top = max(joint)
     return top + math.log(sum(math.exp(value - top) for value in joint))
 

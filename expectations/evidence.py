@@ -19,16 +19,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expectations.tally import judged_columns, tally_of
 from gmm_core.codec import from_dict
 from gmm_core.errors import InvalidInput
 from gmm_core.mixed.mixture import numeric_part
 from gmm_core.model import DensityModel
+from gmm_core.pipeline.tally import judged_columns, tally_of
 
-__all__ = ["CELLS", "Evidence", "answer", "answer_of_spark", "model_of", "unanswerable"]
+__all__ = [
+    "CELLS",
+    "Evidence",
+    "answer",
+    "answer_of_spark",
+    "model_of",
+    "pinned",
+    "unanswerable",
+]
 
 CELLS = 20  # of scores from 0 to 1
-TABLE = ["component", "weight", "mean", "sd"]
+TABLE = ["feature", "component", "weight", "mean", "sd"]  # a text, then numbers
 
 Evidence = dict[str, Any]
 Kind = Callable[[pd.DataFrame, DensityModel, dict[str, Any]], Evidence]
@@ -46,12 +54,40 @@ def evidence(name: str, columns: Callable[[DensityModel], list[str]]) -> Callabl
     return register
 
 
-@lru_cache(maxsize=16)
+def pinned(mixture: str) -> str:
+    """An address whose alias is replaced by the version that it names now; anything else as it is.
+
+    Raises `InvalidInput` where nothing is registered under the address, or it would move by itself.
+    """
+    if not mixture.startswith("models:/"):
+        return mixture
+    bound = "models:/NAME/VERSION or models:/NAME@ALIAS of a registered model"
+    address = mixture.removeprefix("models:/")
+    name, _, alias = address.partition("@")
+    if not alias:
+        if "/" in address and not address.rpartition("/")[2].isdigit():
+            raise InvalidInput("mixture", got=mixture, bound=bound)
+        return mixture
+    import mlflow
+
+    try:
+        found = mlflow.MlflowClient().get_model_version_by_alias(name, alias)
+    except mlflow.MlflowException as error:
+        raise InvalidInput("mixture", got=mixture, bound=bound, remedy=str(error)) from None
+    return f"models:/{name}/{found.version}"
+
+
 def model_of(mixture: str) -> DensityModel:
     """The model behind an expectation's `mixture`: codec text, or the address of an MLflow model.
 
-    Of the MLflow model its plain data is read; no code of it runs. Raises `InvalidInput` for what is neither.
+    An alias is looked up each time, since it moves; a version is read once. Of the MLflow model its plain
+    data is read; no code of it runs. Raises `InvalidInput` for what is neither.
     """
+    return _read(pinned(mixture))
+
+
+@lru_cache(maxsize=16)
+def _read(mixture: str) -> DensityModel:
     if not mixture.startswith(("models:/", "runs:/")):
         if not mixture.lstrip().startswith("{"):
             raise InvalidInput(
@@ -179,4 +215,6 @@ def _error(rows: pd.DataFrame, model: DensityModel, _: dict[str, Any]) -> Eviden
 
 @evidence("component table", lambda _: TABLE)
 def _table(rows: pd.DataFrame, _model: DensityModel, _: dict[str, Any]) -> Evidence:
-    return {"all rows": _finite(rows).tolist()}
+    numbers = _finite(rows[TABLE[1:]]).tolist()
+    names = rows[TABLE[0]].astype(str)
+    return {"all rows": [[name, *values] for name, values in zip(names, numbers, strict=True)]}

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from expectations.output import USABLE, output_laws
-from expectations.tally import judged_columns, tally_of, tally_of_spark
+from expectations.tally import tally_of_spark
 from expectations.views import is_spark, spark_answers, view_of
 from gmm_core.drift.precedent import precedent_laws
 from gmm_core.errors import ServiceUnavailable
 from gmm_core.invariants import Law, block_laws, window_laws
 from gmm_core.model import DensityModel
+from gmm_core.pipeline.output import USABLE, output_laws
 from gmm_core.pipeline.ports import GateReport
 from gmm_core.pipeline.streams import Stream, parse_key
+from gmm_core.pipeline.tally import judged_columns, tally_of
 from gmm_core.summary import BlockSummary
 
 if TYPE_CHECKING:

@@ -100,7 +100,7 @@ def laws_suite(
 
 def _feature(stream: Stream, name: str, feature: FeatureSettings, found: str) -> list[Any]:
     gates = stream.gates
-    low, high = f"{feature.minimum:g}", f"{feature.maximum:g}"
+    low, high = f"{feature.minimum:.10g}", f"{feature.maximum:.10g}"
     unit = f" {feature.unit}" if feature.unit else ""
     return [
         *_there(name, "numeric", "numbers", gates, found),
@@ -179,8 +179,9 @@ def _between(lower: float | None, upper: float | None) -> str:
         return f"at most {upper:.6g}"
     if upper is None:
         return f"at least {lower:.6g}"
-    digits = 6 if f"{lower:.6g}" != f"{upper:.6g}" else 15
-    return f"{lower:.{digits}g} to {upper:.{digits}g}"
+    if f"{lower:.6g}" == f"{upper:.6g}":
+        return f"{(lower + upper) / 2:.6g} ± {(upper - lower) / 2:.1g}"
+    return f"{lower:.6g} to {upper:.6g}"
 
 
 def _suite(stream: Stream, gate: str, expected: list[Any]) -> gx.ExpectationSuite:

@@ -14,7 +14,6 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ import pandas as pd
 
 from gmm_core.errors import ServiceUnavailable
 from gmm_core.features import Feature
+from gmm_core.pipeline.tally import numbers_of
 
-__all__ = ["EVENT_TIME", "MISSING", "View", "is_spark", "numbers_of", "spark_answers", "view_of"]
+__all__ = ["EVENT_TIME", "MISSING", "View", "is_spark", "spark_answers", "view_of"]
 
 EVENT_TIME = "event_time"
 MISSING = "missing"
@@ -96,20 +96,6 @@ def view_of(
     view = _spark_view(rows, names, day, levels or {})
     few = view.frame.limit(limit + 1).toPandas()
     return view if len(few) > limit else View(few.astype(np.float64), view.found)
-
-
-def numbers_of(column: pd.Series) -> pd.Series | None:
-    """The column as float64, or `None` when it holds anything else but numbers and gaps."""
-    kind = column.dtype
-    if pd.api.types.is_bool_dtype(kind) or pd.api.types.is_complex_dtype(kind):
-        return None
-    if not pd.api.types.is_numeric_dtype(kind) and not all(map(_is_number, column.dropna())):
-        return None
-    return pd.Series(column.to_numpy(np.float64, na_value=np.nan))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Decimal | np.number) and not isinstance(value, bool)
 
 
 def _pandas_view(rows: pd.DataFrame, names: Sequence[str], day: dt.date | None) -> View:

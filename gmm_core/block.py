@@ -189,7 +189,11 @@ def _warm(
 def _in_one_order(rows: Array) -> Array:
     """Ascending by the first feature, then the second, and so on: a block is a set of rows, but
     seeding picks rows by their place and sums round by their order."""
-    return rows[np.lexsort(rows.T[::-1])]
+    order = np.argsort(rows[:, 0], kind="stable")
+    first = rows[order, 0]
+    if (first[1:] == first[:-1]).any():  # else the first feature alone decides, which is quick
+        order = np.lexsort(rows.T[::-1])
+    return rows[order]
 
 
 def _checked_range(key: str, features: Sequence[Feature], rows: Array) -> tuple[Array, Array]:

@@ -59,6 +59,8 @@ def check_size(most: int) -> None:
 
 
 def _some(rows: Array, n: int, seed: int) -> Array:
+    if n == 0:
+        return rows[:0]
     order = np.random.default_rng(seed).permutation(len(rows))[:n]
     some: Array = rows[np.sort(order)]
     return some

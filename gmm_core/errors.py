@@ -87,6 +87,24 @@ class BlockmixError(Exception):
             message += f". {remedy[0].upper()}{remedy[1:]}."
         super().__init__(message)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Class and message as plain values: how an error leaves a process as text."""
+        return {"kind": type(self).__name__, "message": str(self)}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> BlockmixError:
+        """The error that `to_dict` told of: same class, same message, same pages.
+
+        >>> BlockmixError.from_dict(NotFound("no block", got=3).to_dict())
+        NotFound('no block: got 3')
+        """
+        if data["kind"] not in __all__:
+            raise InvalidInput("kind of an error", got=data["kind"], bound=", ".join(__all__))
+        error: BlockmixError = globals()[data["kind"]](data["message"])
+        if isinstance(error, Refused):
+            error.pages = data["pages"]
+        return error
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders (Spark workers, Airflow tasks); keyword-only
         # arguments do not survive the default protocol.
@@ -158,6 +176,10 @@ class Refused(BlockmixError):
     ) -> None:
         super().__init__(problem, got=got, bound=bound, remedy=remedy)
         self.pages = pages or {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As of every error, and the pages."""
+        return {**super().to_dict(), "pages": self.pages}
 
 
 class BlockQuarantined(Refused):

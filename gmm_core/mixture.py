@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,11 +13,9 @@ from gmm_core.arrays import Array, Missing, as_rows, as_weights
 from gmm_core.components import Components
 from gmm_core.conditioning import condition, marginal
 from gmm_core.covariances.cholesky import cholesky
-from gmm_core.evaluation import in_chunks
+from gmm_core.evaluation import Evaluation, in_chunks
 from gmm_core.fitting.estep import Joint, Parameters
 from gmm_core.fitting.missing import observed_log_joint
-from gmm_core.fitting.shares import labels, log_shares
-from gmm_core.gaussian import log_normalise
 from gmm_core.quantiles import cdf, ppf
 from gmm_core.settings import check_settings, generator
 
@@ -68,8 +66,7 @@ class Mixture(Components):
         >>> Mixture([1.0], [[0.0]], [1.0], "spherical").log_prob([[0.0], [1e9]]).round(3).tolist()
         [-0.919, -5e+17]
         """
-        rows = as_rows(X, self.n_features, missing)
-        return in_chunks(rows, lambda part: log_normalise(self._log_joint(part))[0])
+        return self._asked(as_rows(X, self.n_features, missing)).log_prob()
 
     def log_responsibilities(self, X: ArrayLike, *, missing: Missing = "error") -> Array:
         """(n, k) log of the probability that a component made the row.
@@ -81,8 +78,7 @@ class Mixture(Components):
         >>> pair.log_responsibilities([[102.0]]).tolist()
         [[-400.0, 0.0]]
         """
-        rows = as_rows(X, self.n_features, missing)
-        return in_chunks(rows, lambda part: log_shares(part, self._log_joint(part), self._joint))
+        return self._asked(as_rows(X, self.n_features, missing)).log_shares()
 
     def responsibilities(self, X: ArrayLike, *, missing: Missing = "error") -> Array:
         """(n, k) probability that a component made the row; rows sum to 1.
@@ -100,8 +96,19 @@ class Mixture(Components):
         >>> pair.component([[0.0], [5.0]]).tolist()
         [0, 1]
         """
-        rows = as_rows(X, self.n_features, missing)
-        return in_chunks(rows, lambda part: labels(part, self._log_joint(part), self._joint))
+        return self._asked(as_rows(X, self.n_features, missing)).component()
+
+    def density_and_component(
+        self, X: ArrayLike, *, missing: Missing = "error"
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """`log_prob` and `component` of rows `X` (n, d), for little more than one of them costs.
+
+        >>> pair = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+        >>> density, component = pair.density_and_component([[0.0], [4.0]])
+        >>> density.round(2).tolist(), component.tolist()
+        ([-1.61, -1.61], [0, 1])
+        """
+        return self._asked(as_rows(X, self.n_features, missing)).density_and_component()
 
     def effective_sample_sizes(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """(k,) how many equal rows say as much of a component as these do: Kish 1965, n_eff.
@@ -250,6 +257,10 @@ class Mixture(Components):
     @cached_property
     def _joint(self) -> Joint:
         return Parameters(self.weights, self.means, self.covariances).joint(self.kind)
+
+    def _asked(self, rows: NDArray[Any]) -> Evaluation:
+        """What answers about checked rows (n, d) come from."""
+        return Evaluation(rows, self._joint, self._log_joint)
 
     def _log_joint(self, rows: Array) -> Array:
         """(m, k) for a chunk of checked rows (m, d)."""

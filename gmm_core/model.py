@@ -93,16 +93,22 @@ class DensityModel:
 
     def output(self, columns: Mapping[str, ArrayLike], name: str) -> Columns:
         """One of `OUTPUTS` for rows in source units, as named columns of length n."""
-        if name not in ANSWERS:
-            raise InvalidInput("unknown output", got=name, bound=", ".join(OUTPUTS))
+        _check_outputs([name])
         return ANSWERS[name](Rows.of(self, columns))
 
-    def transform(self, columns: Mapping[str, ArrayLike]) -> Columns:
-        """Every numeric `<feature>_normalised`, then component, component_id, log_prob, score, anomaly."""
+    def transform(self, columns: Mapping[str, ArrayLike], also: Sequence[str] = ()) -> Columns:
+        """Every numeric `<feature>_normalised`, then component, component_id, log_prob, score, anomaly.
+
+        Then the columns of the outputs that are named in `also`: "explanation", "contributions", ...
+        """
+        _check_outputs(also)
         rows, answer = Rows.of(self, columns), Columns()
         for name in ("normalised", "log_prob", "score"):
             answer |= ANSWERS[name](rows)
-        return answer | {"anomaly": answer["score"] > self.anomaly_above}
+        answer["anomaly"] = answer["score"] > self.anomaly_above
+        for name in also:
+            answer |= ANSWERS[name](rows)
+        return answer
 
     def restore(self, columns: Mapping[str, ArrayLike]) -> Columns:
         """Normalised columns and `component` back to the numeric features in source units."""
@@ -172,3 +178,9 @@ class DensityModel:
     def normalised_names(self) -> list[str]:
         """Names of the normalised columns, in the order of the numeric features."""
         return [f"{feature.name}_normalised" for feature in self.numeric_features]
+
+
+def _check_outputs(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in ANSWERS:
+            raise InvalidInput("unknown output", got=name, bound=", ".join(OUTPUTS))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gmm_core.mixed.mixture import numeric_part
+from gmm_core.mixed.mixture import MixedMixture, numeric_part
 from gmm_core.model import DensityModel
 
 __all__ = ["parameter_table"]
@@ -17,8 +17,9 @@ def parameter_table(model: DensityModel) -> list[dict[str, Any]]:
 
     `weight`; of feature i `mean` and `sd`, in feature space; of features i and j, j at most i, the
     lower triangular `whitener` W with W S W' = I (Cholesky factors of precisions, whatever the
-    covariance type). `tail_log_density` and `tail_log_share` are point i of the tail curve, and
-    belong to no component. Of categorical features nothing is said.
+    covariance type). Of categorical feature i, counted after the numeric ones, `log_level` is the
+    log of the probability of the level of code j, the last of which is `OTHER`. `tail_log_density` and
+    `tail_log_share` are point i of the tail curve, and belong to no component.
 
     >>> from gmm_core import Feature, Mixture
     >>> pair = Mixture([0.5, 0.5], [[0.0], [4.0]], [4.0, 1.0], "spherical")
@@ -28,6 +29,7 @@ def parameter_table(model: DensityModel) -> list[dict[str, Any]]:
     """
     mixture = numeric_part(model.mixture)
     full = mixture.as_type("full")
+    tables = model.mixture.level_probabilities if isinstance(model.mixture, MixedMixture) else ()
     rows: list[dict[str, Any]] = []
     for component, component_id in enumerate(model.component_ids):
         whitener = np.asarray(full.whiteners[component])
@@ -39,6 +41,11 @@ def parameter_table(model: DensityModel) -> list[dict[str, Any]]:
                 ("sd", i, 0, mixture.standard_deviations()[component, i]),
             ]
             numbers += [("whitener", i, j, whitener[i, j]) for j in range(i + 1)]
+        numbers += [
+            ("log_level", i, code, np.log(probability))
+            for i, table in enumerate(tables, start=mixture.n_features)
+            for code, probability in enumerate(table[component])
+        ]
         rows += [
             {**named, "parameter": name, "i": i, "j": j, "value": float(value)}
             for name, i, j, value in numbers

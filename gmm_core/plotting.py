@@ -12,16 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.arrays import Array, as_rows
+from gmm_core.components import Components
+from gmm_core.conditioning import marginal
 from gmm_core.covariances.cholesky import cholesky
 from gmm_core.errors import InvalidInput
 from gmm_core.extras import optional
 from gmm_core.frames import column_names
+from gmm_core.quantiles import ppf
 from gmm_core.settings import generator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from gmm_core.mixture import Mixture
 
 __all__ = ["plot"]
 
@@ -36,7 +37,7 @@ _MOST_NUMBERED = 12  # components; more numbers would hide the picture
 
 
 def plot(
-    mixture: Mixture,
+    mixture: Components,
     X: ArrayLike | None = None,
     *,
     features: Sequence[int] | None = None,
@@ -63,7 +64,7 @@ def plot(
     'feature 1'
     """
     shown = _shown(mixture, features)
-    part, color = mixture.marginal(shown), _COLOR if color is None else color
+    part, color = marginal(mixture, shown), _COLOR if color is None else color
     rng = generator(seed)
     _check_look(ax, color)
     rows = None if X is None else as_rows(X, mixture.n_features)[:, shown].astype(np.float64)
@@ -83,7 +84,7 @@ def plot(
     return axes
 
 
-def _shown(mixture: Mixture, features: Sequence[int] | None) -> list[int]:
+def _shown(mixture: Components, features: Sequence[int] | None) -> list[int]:
     try:
         count = mixture.n_features if features is None else len(features)
     except TypeError:
@@ -131,8 +132,8 @@ def _new_axes() -> Axes:
     return axes
 
 
-def _draw_curve(ax: Axes, mixture: Mixture, rows: Array | None, color: str) -> None:
-    low, high = mixture.ppf([_OUTSIDE, 1 - _OUTSIDE])
+def _draw_curve(ax: Axes, mixture: Components, rows: Array | None, color: str) -> None:
+    low, high = ppf(mixture, [_OUTSIDE, 1 - _OUTSIDE])
     if rows is not None:
         low = min(low, np.quantile(rows, _OUTSIDE))
         high = max(high, np.quantile(rows, 1 - _OUTSIDE))
@@ -142,7 +143,8 @@ def _draw_curve(ax: Axes, mixture: Mixture, rows: Array | None, color: str) -> N
         heights = counts / len(rows) / np.diff(edges)
         ax.stairs(heights, edges, fill=True, color=_ROWS_COLOR, alpha=0.6, label="rows")
     x = _grid(mixture, low, high)
-    parts = np.exp(mixture.log_joint(x[:, None]))
+    densities = mixture.kind.log_density(x[:, None], mixture.means, mixture.whiteners)
+    parts = np.exp(densities + np.log(mixture.weights))
     if mixture.n_components > 1:
         for index, part in enumerate(parts.T):
             label = "weighted components" if index == 0 else None
@@ -152,7 +154,7 @@ def _draw_curve(ax: Axes, mixture: Mixture, rows: Array | None, color: str) -> N
     ax.set_ylim(bottom=0)
 
 
-def _grid(mixture: Mixture, low: float, high: float) -> Array:
+def _grid(mixture: Components, low: float, high: float) -> Array:
     """Points in view, dense enough for the narrowest component."""
     steps = np.linspace(-4, 4, 81)
     near = mixture.means + mixture.standard_deviations() * steps
@@ -161,7 +163,7 @@ def _grid(mixture: Mixture, low: float, high: float) -> Array:
 
 
 def _draw_ellipses(
-    ax: Axes, mixture: Mixture, rows: Array | None, color: str, rng: np.random.Generator
+    ax: Axes, mixture: Components, rows: Array | None, color: str, rng: np.random.Generator
 ) -> None:
     turn = np.linspace(0, 2 * np.pi, 181)
     circle = np.stack([np.cos(turn), np.sin(turn)])

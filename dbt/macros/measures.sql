@@ -34,7 +34,8 @@
             null::varchar as block, null::varchar as block_key, null::varchar as stream,
             null::varchar as filename, null::varchar as stage, null::integer as model_version,
             null::varchar as metric, null::double as value, null::varchar as unit,
-            null::double as at_least, null::double as at_most, null::boolean as ok
+            null::double as at_least, null::double as at_most, null::boolean as ok,
+            null::timestamptz as measured_at
         where false
     )
     {%- endif -%}

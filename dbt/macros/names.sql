@@ -16,6 +16,12 @@
 {%- endmacro %}
 
 
+{# Who a row is of, as text: the column that the stream names, or null. #}
+{% macro entity() -%}
+    cast({{ ident(var('entity')) if var('entity') else 'null' }} as varchar)
+{%- endmacro %}
+
+
 {# Schemas are called staging, scoring and marts, without the target's schema in front. #}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{ custom_schema_name or target.schema }}

@@ -17,15 +17,16 @@
 
 
 {#
-  Incremental strategy `replace_scope`: whatever the table holds of the scope goes, whatever the
-  model returns comes. The stock `delete+insert` deletes only the keys that come back, so a block
-  that had anomalies and now has none would keep the old ones.
+  Incremental strategy `replace_scope`: whatever the table holds of the scope goes, and of other blocks
+  that come back; whatever the model returns comes. The stock `delete+insert` deletes only the keys that
+  come back, so a block that had anomalies and now has none would keep the old ones.
 #}
 {% macro get_incremental_replace_scope_sql(arguments) %}
     {%- set columns -%}
         {%- for column in arguments["dest_columns"] %}{{ ident(column.name) }}{{ ", " if not loop.last }}{% endfor -%}
     {%- endset -%}
-    delete from {{ arguments["target_relation"] }} where {{ in_scope() }};
+    delete from {{ arguments["target_relation"] }}
+    where {{ in_scope() }} or block_key in (select block_key from {{ arguments["temp_relation"] }});
     insert into {{ arguments["target_relation"] }} ({{ columns }})
     select {{ columns }} from {{ arguments["temp_relation"] }}
 {% endmacro %}

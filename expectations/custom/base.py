@@ -30,7 +30,8 @@ class LawExpectation(BatchExpectation):
     Parameters
     ----------
     mixture : a `DensityModel`, its codec dict, that as JSON text, or an MLflow address (models:/...).
-        Kept as text, so that the expectation can be written to a file context.
+        Kept as text, so that the expectation can be written to a file context. An alias is looked up at
+        each validation; `details["mixture"]` of the result names the version it stood for.
     """
 
     mixture: str
@@ -80,7 +81,8 @@ class LawExpectation(BatchExpectation):
                 "success": False,
                 "result": {"observed_value": f"columns missing: {', '.join(found['missing'])}"},
             }
-        laws = list(self.laws(found))
+        # Whatever an alias does meanwhile, evidence and laws are of one version.
+        laws = list(self.copy(update={"mixture": found["mixture"]}).laws(found))
         broken = [law for law in laws if not law.holds]
         shown = "; ".join(map(_said, broken)) or f"all {len(laws)} hold"
         details = [
@@ -95,7 +97,10 @@ class LawExpectation(BatchExpectation):
         ]
         return {
             "success": not broken,
-            "result": {"observed_value": shown, "details": {"laws": details}},
+            "result": {
+                "observed_value": shown,
+                "details": {"laws": details, "mixture": found["named"]},
+            },
         }
 
     @classmethod

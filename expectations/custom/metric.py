@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from great_expectations.execution_engine import PandasExecutionEngine, SparkDFExecutionEngine
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
-from expectations.evidence import Evidence, answer, answer_of_spark, unanswerable
+from expectations.evidence import (
+    Evidence,
+    answer,
+    answer_of_spark,
+    model_of,
+    pinned,
+    unanswerable,
+)
+from gmm_core.codec import to_dict
 
 __all__ = ["METRIC", "MixtureEvidence"]
 
@@ -45,5 +54,16 @@ class MixtureEvidence(TableMetricProvider):
 
 
 def _asked(question: str, rows: Any, ask: Any) -> Evidence:
-    missing = unanswerable(question, list(rows.columns))
-    return {"missing": missing} if missing else ask(question, rows)
+    """The evidence, the mixture that it is about, and the name this has at this moment.
+
+    The mixture goes along by value: Spark's workers need no MLflow, and all use one version.
+    """
+    asked = json.loads(question)
+    named = pinned(asked["mixture"])
+    text = json.dumps(to_dict(model_of(named)), sort_keys=True)
+    by_value = json.dumps({**asked, "mixture": text}, sort_keys=True)
+    missing = unanswerable(by_value, list(rows.columns))
+    if missing:
+        return {"missing": missing}
+    said = named if named.startswith(("models:/", "runs:/")) else "given by value"
+    return {**ask(by_value, rows), "mixture": text, "named": said}

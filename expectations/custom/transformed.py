@@ -9,8 +9,8 @@ import numpy as np
 
 from expectations.custom.base import LawExpectation
 from expectations.evidence import Evidence
-from expectations.output import round_trip_laws
 from gmm_core.invariants import Law
+from gmm_core.pipeline.output import round_trip_laws
 
 __all__ = ["ExpectTransformToRoundTrip"]
 

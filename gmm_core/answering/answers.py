@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmm_core.answering.contributions import deviations
+from gmm_core.answering.density import Density
 from gmm_core.answering.explanations import explanations
 from gmm_core.arrays import Array
-from gmm_core.gaussian import log_normalise
 from gmm_core.mixed.mixture import numeric_part
 from gmm_core.normalising.distances import normalise_by
-
-if TYPE_CHECKING:
-    from gmm_core.model import DensityModel
 
 __all__ = ["ANSWERS", "Columns", "Rows"]
 
@@ -33,28 +30,39 @@ class Rows:
     ----------
     model : whose components they are.
     matrix : (n, d)
-    log_prob : (n,) nats.
-    log_shares : (n, k) log-responsibilities.
-    component : (n,) the most responsible one.
     """
 
-    model: DensityModel
+    model: Density
     matrix: Array
-    log_prob: Array
-    log_shares: Array
-    component: NDArray[np.int64]
 
     @classmethod
-    def of(cls, model: DensityModel, columns: Mapping[str, ArrayLike]) -> Rows:
+    def of(cls, model: Density, columns: Mapping[str, ArrayLike]) -> Rows:
         """Rows in source units; raises `InvalidInput`."""
-        matrix = model.to_matrix(columns)
-        joint = model.mixture.log_joint(matrix)
-        return cls(model, matrix, *log_normalise(joint), joint.argmax(axis=1).astype(np.int64))
+        return cls(model, model.to_matrix(columns))
+
+    @property
+    def log_prob(self) -> Array:
+        """(n,) nats."""
+        return self._told[0]
+
+    @property
+    def component(self) -> NDArray[np.int64]:
+        """(n,) the most responsible one."""
+        return self._told[1]
+
+    @cached_property
+    def log_shares(self) -> Array:
+        """(n, k) log-responsibilities."""
+        return self.model.mixture.log_responsibilities(self.matrix)
 
     @cached_property
     def deviations(self) -> tuple[Array, Array]:
         """(n, d) of each feature given the others, and (n, d) what would be usual."""
         return deviations(self.model.mixture, self.matrix, self.component)
+
+    @cached_property
+    def _told(self) -> tuple[Array, NDArray[np.int64]]:
+        return self.model.mixture.density_and_component(self.matrix)
 
 
 def _score(rows: Rows) -> Columns:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from gmm_core.answering.density import Density
 from gmm_core.arrays import Array
-
-if TYPE_CHECKING:
-    from gmm_core.model import DensityModel
 
 __all__ = ["explanations"]
 
@@ -19,7 +15,7 @@ _MOST = 3  # features named, the farthest first
 
 
 def explanations(
-    model: DensityModel,
+    model: Density,
     matrix: Array,
     component: NDArray[np.int64],
     score: Array,
@@ -43,21 +39,23 @@ def explanations(
     order = np.argsort(-size, axis=1, kind="stable")[:, :_MOST]
     far = np.take_along_axis(size, order, axis=1) > _FAR
     numeric = len(model.numeric_features)
+    some = np.count_nonzero(far, axis=1).tolist()
+    unusual: list[bool] = np.greater(score, model.anomaly_above).tolist()
     found = []
-    for row in range(len(matrix)):
-        names = [_one(model, matrix[row], off[row], expected[row], j, int(component[row]))
-                 for j in order[row][far[row]]]  # fmt: skip
-        said = "; ".join(names) or _nothing(bool(score[row] > model.anomaly_above))
-        # Levels say nothing of one another, nor of numbers, within a component.
-        conditional = numeric > 1 and (order[row][far[row]] < numeric).any()
-        given = ", given the other values" if conditional else ""
-        found.append(f"component {component[row]}: {said}{given}")
+    for row, number in enumerate(component.tolist()):
+        said, given = _nothing(unusual[row]), ""
+        if some[row]:
+            named = order[row][far[row]]
+            values = matrix[row], off[row], expected[row]
+            said = "; ".join(_one(model, *values, j, number) for j in named.tolist())
+            # Levels say nothing of one another, nor of numbers, within a component.
+            conditional = numeric > 1 and (named < numeric).any()
+            given = ", given the other values" if conditional else ""
+        found.append(f"component {number}: {said}{given}")
     return found
 
 
-def _one(
-    model: DensityModel, row: Array, off: Array, expected: Array, j: int, component: int
-) -> str:
+def _one(model: Density, row: Array, off: Array, expected: Array, j: int, component: int) -> str:
     feature = model.features[j]
     if feature.categorical:
         tables = getattr(model.mixture, "level_probabilities", ())

@@ -5,6 +5,7 @@ Exit status: 0 done, 2 wrong input, 3 refused by a gate, 4 a computation or serv
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ from rich.table import Table
 from gmm_core import __version__
 from gmm_core.cli.people import people
 from gmm_core.cli.tables import blocks_table, components_table, quarantine_table
-from gmm_core.cli.terminal import Key, StreamName, Version
+from gmm_core.cli.terminal import By, Key, StreamName, Version
 from gmm_core.cli.terminal import declared_stream as _stream
 from gmm_core.cli.terminal import err as _err
 from gmm_core.cli.terminal import out as _out
@@ -32,7 +33,7 @@ from gmm_core.pipeline.blocks import landed_keys
 from gmm_core.pipeline.settings.mixtures import MAX_K, MAX_WINDOW
 from gmm_core.pipeline.stream_files import load_streams
 from gmm_core.pipeline.verbs import Outcome
-from gmm_core.pipeline.wiring import build_marts
+from gmm_core.pipeline.wiring import build_marts, document_marts
 from gmm_core.pipeline.wiring import generate as write_generated
 
 __all__ = ["app", "main"]
@@ -135,13 +136,22 @@ def promote(
     key: Key,
     version: Version = None,
     yes: Annotated[bool, typer.Option("--yes", help="your word, where it is asked for")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="end a rollback's hold first")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="end a rollback's hold with it")] = False,
+    why: Annotated[str, typer.Option("--why", help="a reason, as it is to be recorded")] = "",
+    by: By = None,
 ) -> None:
     """Make the version of the window up to KEY the champion."""
     declared = _stream(stream)
     with _working(f"promoting {stream} {key}") as services:
         outcome = verbs.promote(
-            declared, key, services, version, answer="promote" if yes else None, resume=resume
+            declared,
+            key,
+            services,
+            version,
+            answer="promote" if yes else None,
+            by=by or getpass.getuser(),
+            why=why,
+            resume=resume,
         )
     _show(outcome)
 
@@ -161,19 +171,27 @@ def marts(
     key: Annotated[
         Optional[str], typer.Argument(help="block key; default: all", metavar="[KEY]")
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="then write what the tables mean, as one HTML file")
+    ] = False,
 ) -> None:
     """Build the dbt marts of a stream, for one block or for all."""
     declared = _stream(stream)
     with _working(f"building the marts of {stream}"):
         outcome = build_marts(declared, key)
     _show(outcome)
+    if page:
+        with _working(f"writing about the marts of {stream}"):
+            written = document_marts(declared)
+        _out.print(f"the tables are described in {written}", soft_wrap=True, highlight=False)
 
 
 @app.command()
 def run(stream: StreamName, key: Key) -> None:
     """All of it for one block: land, fit, merge, promote, transform, marts.
 
-    A block that comes late or is replaced is merged into every window that holds it.
+    A block that comes late or is replaced is merged into every window that holds it, and the blocks that
+    these windows end with are scored again.
     """
     declared = _stream(stream)
     with _working(f"{stream} {key}") as services:
@@ -182,10 +200,13 @@ def run(stream: StreamName, key: Key) -> None:
         for merged in _outcomes(verbs.remerge(declared, key, services)):
             version = merged.facts["version"]
             if declared.triggers.on_drift != "nothing":
-                _show(verbs.react(declared, merged.key, services))
-            _show(verbs.promote(declared, merged.key, services, version))
-        _show(verbs.transform(declared, key, services))
-        _show(build_marts(declared, key))
+                reacted = verbs.react(declared, merged.key, services)
+                _show(reacted)
+                version = reacted.facts.get("asks", version)
+            promoted = verbs.promote(declared, merged.key, services, version)
+            _show(promoted)
+            _show(verbs.transform(declared, merged.key, services, promoted.facts["serves"]))
+            _show(build_marts(declared, merged.key))
 
 
 @app.command()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from gmm_core.cli.tables import quarantine_table
-from gmm_core.cli.terminal import Key, StreamName, Version, declared_stream, out, show, working
+from gmm_core.cli.terminal import By, Key, StreamName, Version, declared_stream, out, show, working
 from gmm_core.pipeline import verbs
 
 __all__ = ["people"]
@@ -17,9 +17,6 @@ __all__ = ["people"]
 people = typer.Typer()
 
 Why = Annotated[str, typer.Option("--why", help="the reason, as it is to be recorded")]
-By = Annotated[
-    Optional[str], typer.Option("--by", help="who says so; default: the name you are logged in by")
-]
 
 
 @people.command()
@@ -34,11 +31,15 @@ def rollback(stream: StreamName, why: Why, by: By = None, version: Version = Non
 
 
 @people.command()
-def resume(stream: StreamName) -> None:
+def resume(
+    stream: StreamName,
+    why: Annotated[str, typer.Option("--why", help="what was found, as it is to be recorded")] = "",
+    by: By = None,
+) -> None:
     """End the hold of a rollback: the next merge may promote again."""
     declared = declared_stream(stream)
     with working(f"resuming {stream}") as services:
-        outcome = verbs.resume(declared, services)
+        outcome = verbs.resume(declared, services, why=why, by=by or getpass.getuser())
     show(outcome)
 
 

@@ -16,12 +16,15 @@ from gmm_core.pipeline.stream_files import load_stream
 from gmm_core.pipeline.streams import Stream
 from gmm_core.pipeline.wiring import Installation, open_services
 
-__all__ = ["Key", "StreamName", "Version", "declared_stream", "err", "out", "show", "working"]
+__all__ = ["By", "Key", "StreamName", "Version", "declared_stream", "err", "out", "show", "working"]
 
 out, err = Console(), Console(stderr=True)
 
 StreamName = Annotated[str, typer.Argument(help="name of a declared stream", metavar="STREAM")]
 Key = Annotated[str, typer.Argument(help="block key, a UTC day: 2017-03-14", metavar="KEY")]
+By = Annotated[
+    Optional[str], typer.Option("--by", help="who says so; default: the name you are logged in by")
+]
 Version = Annotated[Optional[int], typer.Option(min=1, help="model version; default: the champion")]
 
 

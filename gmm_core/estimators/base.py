@@ -21,13 +21,12 @@ from gmm_core.criteria import free_parameters
 from gmm_core.errors import InvalidInput
 from gmm_core.estimators.digits import holds, narrowed
 from gmm_core.estimators.precisions import covariances_of, factors_of, precisions_of, whiteners_of
-from gmm_core.evaluation import in_chunks
+from gmm_core.evaluation import Evaluation
 from gmm_core.fitting.estep import Joint
 from gmm_core.fitting.missing import observed_log_joint as log_joint
 from gmm_core.fitting.rows import Rows
-from gmm_core.fitting.shares import labels, log_shares
 from gmm_core.frames import column_names
-from gmm_core.gaussian import CovarianceKind, kind_of, log_normalise
+from gmm_core.gaussian import CovarianceKind, kind_of
 from gmm_core.mixture import Mixture
 from gmm_core.settings import check_settings
 
@@ -141,14 +140,9 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
         [[0.0, 1.0]]
         """
         self._check_fitted()
-        rows, joint, kind = self._rows(X), self._joint(), self._kind()
-        dtype = self._answer_type(rows)
-
-        def answer(part: Array) -> NDArray[Any]:
-            shares = np.exp(log_shares(part, log_joint(part, joint, kind), joint))
-            return shares.astype(dtype, copy=False)
-
-        return in_chunks(rows, answer)
+        rows = self._rows(X)
+        logs = self._asked(rows).log_shares()
+        return np.exp(logs, out=logs).astype(self._answer_type(rows), copy=False)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Rows (n, d) drawn from the model and their components (n,), grouped by component.
@@ -323,12 +317,14 @@ class MixtureEstimator(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return Joint(offsets, means, whiteners)
 
     def _log_prob(self, rows: NDArray[Any]) -> Array:
-        joint, kind = self._joint(), self._kind()
-        return in_chunks(rows, lambda part: log_normalise(log_joint(part, joint, kind))[0])
+        return self._asked(rows).log_prob()
 
     def _labels(self, rows: NDArray[Any]) -> NDArray[np.int64]:
+        return self._asked(rows).component()
+
+    def _asked(self, rows: NDArray[Any]) -> Evaluation:
         joint, kind = self._joint(), self._kind()
-        return in_chunks(rows, lambda part: labels(part, log_joint(part, joint, kind), joint))
+        return Evaluation(rows, joint, lambda part: log_joint(part, joint, kind))
 
     def _answer_type(self, rows: NDArray[Any]) -> Any:
         return np.result_type(rows.dtype, np.asarray(self.means_).dtype)

@@ -29,10 +29,11 @@ def block_summary(
 
     Parameters
     ----------
-    settings : k, covariance_type, regularisation, restarts, max_iterations and tolerance, as
-        `gmm_core.block.fit_block` takes them.
+    settings : k, covariance_type, regularisation, restarts, max_iterations, tolerance and, if any, the
+        size of the coreset, as `gmm_core.block.fit_block` takes them.
 
-    Raises `FitFailed` for a feature that is constant in the block, and as `fit_block`.
+    Raises `FitFailed` for a feature that is constant in the block, `InvalidInput` for a coreset of
+    weighted rows, and as `fit_block`.
 
     >>> settings = {"k": 1, "covariance_type": "full", "regularisation": 0.0}
     >>> settings |= {"restarts": 1, "max_iterations": 5, "tolerance": 1e-3}
@@ -68,6 +69,13 @@ def _weighted(
     seed: int,
 ) -> BlockSummary:
     """`fit_block` of weighted rows; the order of the rows does not matter here either."""
+    if settings.get("coreset"):
+        raise InvalidInput(
+            "coreset of a block with sample_weight",
+            got=settings["coreset"],
+            bound="0",
+            remedy="leave one of the two out: the rows of a coreset count alike",
+        )
     order = np.lexsort((weight, *rows.T[::-1]))
     rows, weight = rows[order], weight[order]
     rows, weight = rows[weight > 0], weight[weight > 0]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gmm_core.arrays import as_weights
+from gmm_core.coreset import check_size
 from gmm_core.covariances.kind import CovarianceType
 from gmm_core.errors import InvalidInput
 from gmm_core.estimators.base import MixtureEstimator
@@ -35,7 +36,8 @@ class WindowedGaussianMixture(MixtureEstimator):
 
     Each block is fitted by itself, once; the blocks' mixtures are pooled and reduced (Patist et al.
     2006). So a block can come late, come again with other rows, or be taken out, and the outcome is
-    that of the blocks that are there, whatever the order in which they came. Rows are not kept.
+    that of the blocks that are there, whatever the order in which they came. Rows are not kept, but for
+    those that `coreset` asks for.
 
     Parameters
     ----------
@@ -53,6 +55,9 @@ class WindowedGaussianMixture(MixtureEstimator):
     max_iter, n_init : M-steps at most, per start, and starts, of a block's fit.
     random_state : int, `RandomState` or None; one seed, drawn before the first block, is that of all.
     criterion : "bic" or "icl", for several `n_components`.
+    coreset : rows of each block to keep, at most, a uniform sample; 0 keeps none. Where all blocks of a
+        window have some, the mixture is polished on them (`gmm_core.refinement.kept`). Not with
+        `sample_weight`.
 
     Attributes
     ----------
@@ -89,6 +94,7 @@ class WindowedGaussianMixture(MixtureEstimator):
         n_init: int = 1,
         random_state: int | np.random.RandomState | None = None,
         criterion: ChoiceCriterion = "bic",
+        coreset: int = 0,
     ) -> None:
         self.n_components = n_components
         self.window = window
@@ -100,6 +106,7 @@ class WindowedGaussianMixture(MixtureEstimator):
         self.n_init = n_init
         self.random_state = random_state
         self.criterion = criterion
+        self.coreset = coreset
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Forget all blocks and start with rows X (n, d) as the only one; raises as `partial_fit`.
@@ -200,12 +207,13 @@ class WindowedGaussianMixture(MixtureEstimator):
         check_settings(settings)
         self._rng()
         check_choice(self.criterion)
-        for name, least in (("window", 1), ("block_components", self._largest)):
+        for name, least in (("window", 1), ("block_components", self._largest), ("coreset", 0)):
             value = getattr(self, name)
             if value is None and name == "block_components":
                 continue
             if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise InvalidInput(name, got=value, bound=f"a whole number, {least} or more")
+        check_size(self.coreset)
         if not 0 <= self.regularisation < math.inf:
             raise InvalidInput("regularisation", got=self.regularisation, bound="0 or more")
 
@@ -229,6 +237,7 @@ class WindowedGaussianMixture(MixtureEstimator):
             "restarts": self.n_init,
             "max_iterations": self.max_iter,
             "tolerance": self.tol,
+            "coreset": self.coreset,
         }
 
     def _block_seed(self) -> int:

@@ -1,8 +1,8 @@
 """Edge: a model of independent features as plain numbers, for programs with nothing but a math library.
 
 log p(x) = log sum_j exp(offset_j - sum_i ((f_i(x_i) - mean_ji) * inverse_sd_ji)^2 / 2), where f_i is the
-transform of feature i and offset_j = log w_j - sum_i log sd_ji - d/2 log(2 pi). The tail curve beside it
-turns that into the score.
+transform of feature i and offset_j = log w_j - sum_i log sd_ji - d/2 log(2 pi). Readers take no deviation for
+more than 1e150, so that squares stay numbers. The tail curve beside it turns that into the score.
 """
 
 from __future__ import annotations
@@ -174,7 +174,8 @@ static inline int blockmix_joint_(const double *x, double *joint) {{
   for (int j = 0; j < {k}; j++) {{
     double square = 0;
     for (int i = 0; i < {d}; i++) {{
-      v = (z[i] - blockmix_mean_[j * {d} + i]) * blockmix_inverse_sd_[j * {d} + i];
+      v = fabs((z[i] - blockmix_mean_[j * {d} + i]) * blockmix_inverse_sd_[j * {d} + i]);
+      v = fmin(v, 1e150); /* beyond, a value is just that far: its square stays a number */
       square += v * v;
     }}
     joint[j] = blockmix_offset_[j] - square / 2;

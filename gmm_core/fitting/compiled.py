@@ -12,6 +12,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,24 @@ from numpy.typing import NDArray
 from gmm_core.arrays import Array
 from gmm_core.covariances.cholesky import whitener_diagonal
 from gmm_core.extras import optional
-from gmm_core.fitting.estep import NO_BACKGROUND, Joint, Statistics, numpy_kernel
+from gmm_core.fitting.estep import Joint, Statistics, numpy_kernel
+from gmm_core.fitting.grouping import Order, deepest, groups_of
+from gmm_core.fitting.layout import (
+    BIT,
+    NOTHING,
+    diag_arguments,
+    full_arguments,
+    kernels,
+    of_diag,
+    of_full,
+    scaling_of,
+    whitened_means,
+)
 from gmm_core.fitting.reach import within_reach
 from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind
 
-__all__ = ["compiled_kernel"]
+__all__ = ["compiled_kernel", "in_one_piece", "on_threads", "piece_of"]
 
 _SPAN = 4_096  # rows at least, so that starting a span costs nothing beside it
 _LEAST_SPANS, _MOST_SPANS = 8, 16  # where there are rows enough
@@ -39,13 +52,14 @@ _FURTHEST = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e2}
 # Whitened rows are differences too. Where the two sides are longer than this, rounding shows.
 _LONGEST = {np.dtype(np.float64): 1e10, np.dtype(np.float32): 1e5}
 _IDLE = 1e-9  # rows: whatever the moments of a component that holds less, no fit uses them
-# The log joint of no background, and how low log-likelihoods are only where a row has nothing above it.
-_NOTHING = {np.dtype(np.float64): -1e300, np.dtype(np.float32): -3e38}
+# Log-likelihoods are as low only where a row has nothing above it.
 _LOST = {np.dtype(np.float64): -1e290, np.dtype(np.float32): -1e36}
 # Squared deviations of a component's mean from that of all rows: up to them its moments may be summed
 # about the latter.
 _CENTRAL = {np.dtype(np.float64): 1e4, np.dtype(np.float32): 16.0}
-_BIT = float(np.log(2))  # nats
+_Ordered = tuple[NDArray[np.uint16], NDArray[np.uint32], NDArray[np.uint32], float, float]
+_NO_BITS = np.empty(0, np.uint32)
+_AS_THEY_STAND: _Ordered = (np.empty(0, np.uint16), _NO_BITS, _NO_BITS, 0.0, 0.0)
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -56,7 +70,7 @@ def compiled_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistic
         return numpy_kernel(rows, joint, kind)
     origin = _origins(joint, rows.values.dtype)
     moments, ends = _sums(rows, joint, full, origin)
-    weight, first, second = (_of_full if full else _of_diag)(moments, *origin.shape)
+    weight, first, second = (of_full if full else of_diag)(moments, *origin.shape)
     moved = first / np.maximum(weight, _TINY)[:, None]
     if second.ndim == 3:
         scatter = second - weight[:, None, None] * moved[:, :, None] * moved[:, None, :]
@@ -72,21 +86,14 @@ def compiled_kernel(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistic
         return numpy_kernel(rows, joint, kind)
     if kind.scatter_shape(*origin.shape) != scatter.shape:  # one feature: a matrix of one number
         scatter = scatter[:, :, None]
-    return Statistics(_BIT * float(ends[0]), weight, origin + moved, scatter, float(ends[1]))
+    return Statistics(BIT * float(ends[0]), weight, origin + moved, scatter, float(ends[1]))
 
 
 def _origins(joint: Joint, dtype: np.dtype[Any]) -> Array:
     """(k, d) about what the moments are summed: 0 for all where that costs no digits, or the means."""
-    if (np.square(_whitened_means(joint)).sum(axis=1) <= _CENTRAL[dtype]).all():
+    if (np.square(whitened_means(joint)).sum(axis=1) <= _CENTRAL[dtype]).all():
         return np.zeros_like(joint.means)
     return joint.means.astype(dtype).astype(np.float64)
-
-
-def _whitened_means(joint: Joint) -> Array:
-    if joint.whiteners.ndim == 2:
-        return joint.whiteners * joint.means
-    white: Array = np.matmul(joint.whiteners, joint.means[:, :, None])[:, :, 0]
-    return white
 
 
 def _can_subtract(rows: Rows, joint: Joint) -> bool:
@@ -99,29 +106,81 @@ def _can_subtract(rows: Rows, joint: Joint) -> bool:
 
 
 def _sums(rows: Rows, joint: Joint, full: bool, origin: Array) -> tuple[Array, Array]:
-    """The raw sums over all rows, as the span kernels lay them out."""
-    spans = _kernels("spans")
+    """The raw sums over all rows, as the kernels lay them out, and their ends."""
+    spans, dtype = kernels("spans"), rows.values.dtype
     kernel = spans.full_span if full else spans.diag_span
-    scaling, model = (_full_arguments if full else _diag_arguments)(rows, joint, origin)
+    scaling, model = (full_arguments if full else diag_arguments)(rows, joint, origin)
     k, d = joint.means.shape
-    size = d + 1 + (d + 1) % 2
-    limit = rows.values.dtype.type(_LIMIT[rows.values.dtype])
-    common = not origin.any()
-    length = k * size * size if full else k * (1 + 2 * (d + d % 2))
-    borders = _borders(len(rows), length)
-    moments, ends = np.zeros((len(borders), k, length // k)), np.zeros((len(borders), 2))
+    length = (d + 1 + (d + 1) % 2) ** 2 if full else 1 + 2 * (d + d % 2)
+    job = _Job(kernel, rows, scaling, model, dtype.type(_LIMIT[dtype]), not origin.any(), k, length)
+    groups = groups_of(rows, joint, _LIMIT[dtype])
+    if groups is None:
+        return _sums_of_all(job, joint, _AS_THEY_STAND)
+    order = groups.order(joint)
+    if order is not None:
+        return _sums_in(order, job)
+    if not groups.worth_marking(joint):
+        return _sums_of_all(job, joint, _AS_THEY_STAND)
+    marks = np.empty(len(rows), np.uint32)
+    gap, floor = np.exp(-groups.gap), deepest(joint) / BIT
+    sums = _sums_of_all(job, joint, (*_AS_THEY_STAND[:2], marks, gap, floor))
+    groups.marked(marks, joint, kernels("tiles").tile_rows.py_func(len(scaling[0]), dtype.itemsize))
+    return sums
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every call of the kernel has in common; `length` sums of each of k components."""
+
+    kernel: Callable[..., None]
+    rows: Rows
+    scaling: tuple[Any, ...]
+    model: tuple[Any, ...]
+    limit: Any
+    common: bool
+    k: int
+    length: int
+
+    def add(self, part: slice, order: _Ordered, model: Any, sums: Array, ends: Array) -> None:
+        """Add the sums over some rows."""
+        given, (*marks, gap, floor) = _given(self.rows, part), order
+        order = (*marks, self.limit.dtype.type(gap), self.limit.dtype.type(floor))
+        settings = (self.scaling, model, self.limit, self.common)
+        self.kernel(*given, order, *settings, sums.reshape(-1), ends)
+
+
+def _sums_of_all(job: _Job, joint: Joint, order: _Ordered) -> tuple[Array, Array]:
+    """Of the rows as they stand, which are marked where there is room for marks."""
+    rows = job.rows
+    borders = _borders(len(rows), job.k * job.length)
+    moments, ends = np.zeros((len(borders), job.k, job.length)), np.zeros((len(borders), 2))
     reach = within_reach(rows, joint, borders)
 
     def work(index: int) -> None:
         near = reach[index]
-        some = (scaling, _of_some(model, near))
-        sums = np.zeros((np.count_nonzero(near), length // k))
+        model = _of_some(job.model, near)
+        sums = np.zeros((np.count_nonzero(near), job.length))
         for part in _parts(borders[index], rows.values[:1].nbytes):
-            kernel(*_given(rows, part), *some, limit, common, sums.reshape(-1), ends[index])
+            job.add(part, (*order[:2], order[2][part], *order[3:]), model, sums, ends[index])
         moments[index, near] = sums
 
-    _on_threads(work, len(borders))
+    on_threads(work, len(borders))
     total: Array = moments.sum(axis=0).reshape(-1)
+    return total, ends.sum(axis=0)
+
+
+def _sums_in(order: Order, job: _Job) -> tuple[Array, Array]:
+    """Of the rows in groups."""
+    count = len(order.spans)
+    moments, ends = np.zeros((count, job.k * job.length)), np.zeros((count, 2))
+
+    def work(index: int) -> None:
+        for piece in order.spans[index]:
+            how = (piece.places, piece.masks, *_AS_THEY_STAND[2:])
+            job.add(piece.block, how, job.model, moments[index], ends[index])
+
+    on_threads(work, count)
+    total: Array = moments.sum(axis=0)
     return total, ends.sum(axis=0)
 
 
@@ -157,7 +216,26 @@ def _given(rows: Rows, part: slice) -> tuple[NDArray[Any], int, NDArray[Any]]:
     return values.reshape(-1), rows.n_features, weight
 
 
-def _on_threads(work: Callable[[int], None], count: int) -> None:
+def in_one_piece(rows: Rows) -> bool:
+    """Whether the rows are so few that one call on one thread does them."""
+    return len(_borders(len(rows), 1)) == 1 and rows.values.nbytes <= _PART
+
+
+def piece_of(rows: Rows) -> tuple[tuple[Any, ...], tuple[float, ...]]:
+    """The first arguments of a span kernel for rows in one piece; and what bounds their precision: the
+    least share, the log joint of nothing, and the bounds of `gmm_core.kernels.steps`."""
+    kind = rows.values.dtype
+    bounds = (_LONGEST[kind], _CENTRAL[kind], _LOST[kind], _FURTHEST[kind], _IDLE, _TINY)
+    real = kind.type(0)
+    given = (
+        *_given(rows, slice(0, len(rows))),
+        (*_AS_THEY_STAND[:3], real, real),
+        scaling_of(rows),
+    )
+    return given, (_LIMIT[kind], NOTHING[kind], *bounds)
+
+
+def on_threads(work: Callable[[int], None], count: int) -> None:
     """Call `work` for 0 to count - 1 on this thread and, where there are, on others."""
     left = itertools.count()
 
@@ -190,51 +268,3 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of them
 
 def _threads() -> int:
     return int(optional("numba", "Compiled kernels", "numba").config.NUMBA_NUM_THREADS)
-
-
-def _kernels(module: str) -> Any:
-    return optional(f"gmm_core.kernels.{module}", "Compiled kernels", "numba")
-
-
-def _common(rows: Rows, joint: Joint, origin: Array, width: int) -> tuple[Any, ...]:
-    kind, (k, d) = rows.values.dtype, joint.means.shape
-    shift, inverse, ones = np.zeros(width, kind), np.zeros(width, kind), np.zeros(width, kind)
-    shift[:d], inverse[:d], ones[d] = rows.shift, 1 / rows.scale, 1
-    origins = np.zeros((k, width), kind)
-    origins[:, :d] = origin
-    background = _NOTHING[kind] if joint.background == NO_BACKGROUND else joint.background / _BIT
-    rest = ((joint.offsets / _BIT).astype(kind), origins.reshape(-1), kind.type(background))
-    return (shift, inverse, ones), rest
-
-
-def _full_arguments(rows: Rows, joint: Joint, origin: Array) -> tuple[Any, ...]:
-    tiles = _kernels("tiles")
-    kind, (k, d) = rows.values.dtype, joint.means.shape
-    even = d + d % 2
-    whiteners, bias = np.zeros((k, even, even), kind), np.zeros((k, even), kind)
-    whiteners[:, :d, :d] = joint.whiteners
-    bias[:, :d] = -_whitened_means(joint)
-    scaling, rest = _common(rows, joint, origin, tiles.padded(d + 1, kind))
-    return scaling, (whiteners.reshape(-1), bias.reshape(-1), *rest)
-
-
-def _diag_arguments(rows: Rows, joint: Joint, origin: Array) -> tuple[Any, ...]:
-    tiles = _kernels("tiles")
-    kind, (k, d) = rows.values.dtype, joint.means.shape
-    whiteners = joint.whiteners.reshape(k, d)
-    bias = -_whitened_means(joint).astype(kind)
-    scaling, rest = _common(rows, joint, origin, tiles.padded(d + 1, kind))
-    return scaling, (whiteners.astype(kind).reshape(-1), bias.reshape(-1), *rest)
-
-
-def _of_full(moments: Array, k: int, d: int) -> tuple[Array, Array, Array]:
-    size = d + 1 + (d + 1) % 2
-    sums = moments.reshape(k, size, size)
-    lower = np.tril(sums[:, :d, :d])
-    second: Array = lower + np.tril(lower, -1).transpose(0, 2, 1)
-    return sums[:, d, d], sums[:, d, :d], second
-
-
-def _of_diag(moments: Array, k: int, d: int) -> tuple[Array, Array, Array]:
-    sums = moments.reshape(k, 1 + 2 * (d + d % 2))
-    return sums[:, 0], sums[:, 1 : 2 * d : 2], sums[:, 2 : 2 * d + 1 : 2]

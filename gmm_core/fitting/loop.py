@@ -14,6 +14,7 @@ import numpy as np
 
 from gmm_core.arrays import Array
 from gmm_core.errors import FitFailed
+from gmm_core.fitting.ahead import Ahead, goes_ahead, steps_ahead
 from gmm_core.fitting.background import NOTHING_BEHIND, Background
 from gmm_core.fitting.categories import NO_CATEGORIES, Categories
 from gmm_core.fitting.estep import Kernel, Parameters, Statistics, worst_explained
@@ -84,8 +85,39 @@ def run(task: Task, parameters: Parameters) -> State:
     """The loop: from starting parameters to the state in which EM ended."""
     state = _state(task, task.background.behind(parameters))
     while state.status is None:
-        state = _judged(task, state, step(task, state))
+        state = _judged(task, *_onward(task, state))
     return state
+
+
+def _onward(task: Task, state: State) -> tuple[State, State]:
+    """The states before and after the next step that must be judged; others may lie before it."""
+    left = task.max_iter - len(state.trace)
+    plain = task.rule is None and task.background.share == 0 and task.categories is NO_CATEGORIES
+    if left > 1 and plain and goes_ahead(task.kernel, task.rows, task.kind):
+        ahead = steps_ahead(
+            task.rows,
+            state.statistics,
+            state.log_likelihood,
+            added=task.added,
+            tol=task.tol if task.tol > 0 else -np.inf,
+            most=left,
+            empty=_EMPTY,
+        )
+        if ahead is not None:
+            return _pair(state, ahead)
+    return state, step(task, state)
+
+
+def _pair(state: State, ahead: Ahead) -> tuple[State, State]:
+    trace = (*state.trace, *ahead.trace)
+    for back in range(len(ahead.states) - 1, -1, -1):
+        parameters, statistics = ahead.states[-1 - back]
+        made = trace[: len(trace) - back]
+        before, state = (
+            state,
+            State(parameters, statistics, made[-1], made, state.reseeded, complete=True),
+        )
+    return before, state
 
 
 def step(task: Task, state: State) -> State:

@@ -196,6 +196,11 @@ class Rows:
         return least, largest
 
     @cached_property
+    def memory(self) -> dict[str, Any]:
+        """What E-steps learnt of these very rows and the next ones may use: of time alone, by name."""
+        return {}
+
+    @cached_property
     def patterns(self) -> tuple[Pattern, ...]:
         """Which values are missing."""
         return patterns_of(self.values)

@@ -143,12 +143,16 @@ def _draw(mass: Array, weight: Array | None, n: int, rng: np.random.Generator) -
         return np.cumsum(mass[part] if weight is None else mass[part] * weight[part])
 
     firsts = range(0, len(mass), _CHUNK)
-    ends = np.cumsum([cumulated(first)[-1] for first in firsts])
+    whole = (
+        cumulated(0) if len(firsts) == 1 else None
+    )  # for few rows: summed once, not for each draw
+    ends = np.cumsum([cumulated(first)[-1] for first in firsts] if whole is None else whole[-1:])
     drawn = np.empty(n, np.intp)
     for place, target in enumerate(rng.random(n) * ends[-1]):
         chunk = _beyond(ends, target)
         within = target - ends[chunk - 1] if chunk else target
-        drawn[place] = firsts[chunk] + _beyond(cumulated(firsts[chunk]), within)
+        sums = cumulated(firsts[chunk]) if whole is None else whole
+        drawn[place] = firsts[chunk] + _beyond(sums, within)
     return drawn
 
 

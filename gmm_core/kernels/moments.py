@@ -33,9 +33,11 @@ from gmm_core.kernels.vectors import (
 )
 
 __all__ = [
+    "centre_all",
     "diag_moments",
     "diag_moments_of_all",
     "flush",
+    "flush_of",
     "gather",
     "scatter",
     "select",
@@ -159,21 +161,37 @@ def weigh_all(x, from_, share, at, factor, into, size, T, z):
 
 
 @compiled
-def diag_moments(x, share, factor, means, k, d, width, T, sums):
-    """Diagonal moments: per component the weight, then per feature first and second moments, of the
-    rows' differences from the component's mean."""
+def centre_all(x, from_, share, at, factor, into, means, mean, size, T, y, z):
+    """All T rows of a turned tile at `x[from_]`: centred in `y`, times their share in `z`."""
+    L = VECTOR_BYTES // x.itemsize
+    for t in range(0, T, L):
+        by = mul(load(share, at + t), load(factor, into + t))
+        i = 0
+        while i < size:
+            to = i * T + t
+            centred = sub(load(x, from_ + to), spread(means, mean + i))
+            store(y, to, centred)
+            store(z, to, mul(centred, by))
+            i = step_to(i + 1)
+
+
+@compiled
+def diag_moments(x, share, factor, means, listed, k, d, width, T, sums):
+    """Diagonal moments of the k components `listed`: per component the weight, then per feature first
+    and second moments, of the rows' differences from the component's mean."""
     L = VECTOR_BYTES // x.itemsize
     even = d + (d & 1)
-    for c in range(k):
+    for slot in range(k):
+        c = listed[slot]
         base = c * (1 + 2 * even) * L
-        _apportion(share, c * T, factor, T, sums, base)
+        _apportion(share, slot * T, factor, T, sums, base)
         for i in range(d):
             p = base + (1 + 2 * i) * L
             s0, q0 = load(sums, p), load(sums, p + L)
             s1 = splat(x.dtype.type(0))
             s2, s3, q1, q2, q3 = s1, s1, s1, s1, s1
             mean = spread(means, c * width + i)
-            at, by = i * T, c * T
+            at, by = i * T, slot * T
             end = at + T
             while at < end:
                 y0, y1 = sub(load(x, at), mean), sub(load(x, at + L), mean)
@@ -189,10 +207,11 @@ def diag_moments(x, share, factor, means, k, d, width, T, sums):
 
 
 @compiled
-def diag_moments_of_all(x, squares, share, factor, k, d, T, sums):
+def diag_moments_of_all(x, squares, share, factor, listed, k, d, T, sums):
     """As `diag_moments`, of the rows themselves: the squares are then taken once for all components.
 
-    Two components by two features at a time; `share`, `sums` have room for an even number of each.
+    Two components by two features at a time: `share` and `sums` have room for one component more, and
+    the last that is listed may be that one.
     """
     L = VECTOR_BYTES // x.itemsize
     even = d + (d & 1)
@@ -200,15 +219,15 @@ def diag_moments_of_all(x, squares, share, factor, k, d, T, sums):
     for at in range(0, d * T, L):
         value = load(x, at)
         store(squares, at, mul(value, value))
-    for c in range(k):
-        _apportion(share, c * T, factor, T, sums, c * size)
-    for c in range(0, k, 2):
+    for slot in range(k):
+        _apportion(share, slot * T, factor, T, sums, listed[slot] * size)
+    for slot in range(0, k, 2):
         for i in range(0, even, 2):
-            p = c * size + (1 + 2 * i) * L
-            q = p + size
+            p = listed[slot] * size + (1 + 2 * i) * L
+            q = listed[slot + 1] * size + (1 + 2 * i) * L
             a0, a1, a2, a3 = _four(sums, p)
             b0, b1, b2, b3 = _four(sums, q)
-            by, at = c * T, i * T
+            by, at = slot * T, i * T
             end = at + T
             while at < end:
                 u, v = load(share, by), load(share, by + T)
@@ -263,3 +282,13 @@ def flush(sums, totals):
     for i in range(len(totals)):
         totals[i] += total(load(sums, i * L))
         store(sums, i * L, zero)
+
+
+@compiled
+def flush_of(seen, k, sums, totals):
+    """`flush` of the components whose bit is set in `seen`, or of all k when none is."""
+    own, lanes = len(totals) // k, VECTOR_BYTES // sums.itemsize
+    for c in range(k):
+        if seen == 0 or seen >> c & 1:
+            first, stop = c * own, (c + 1) * own
+            flush(sums[first * lanes : stop * lanes], totals[first:stop])

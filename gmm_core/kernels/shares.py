@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from gmm_core.kernels.elementary import exp2, log2
 from gmm_core.kernels.emit import VECTOR_BYTES
 from gmm_core.kernels.options import compiled
@@ -21,7 +23,7 @@ from gmm_core.kernels.vectors import (
     sub,
 )
 
-__all__ = ["joint_diag", "joint_full", "share_out"]
+__all__ = ["joint_diag", "joint_diag_of", "joint_full", "joint_full_of", "mark", "share_out"]
 
 _MINUS_HALF = -0.5 / math.log(2)  # joints are in bits
 _NO_GROUND = -1e37  # a background's log-density is above it, the number that stands for none below
@@ -29,62 +31,84 @@ _NO_GROUND = -1e37  # a background's log-density is above it, the number that st
 
 @compiled
 def joint_full(x, from_, whiteners, bias, offsets, k, d, T, joint, into, stride):
-    """Log joints of a turned tile at `x[from_]`: the precision-Cholesky product, two features of it by
-    four vectors of rows at a time, so that each number loaded is used often."""
+    """Log joints of a turned tile at `x[from_]` under k components, `stride` numbers apart."""
+    for c in range(k):
+        joint_full_of(c, x, from_, whiteners, bias, offsets, d, T, joint, into + c * stride)
+
+
+@compiled
+def joint_full_of(c, x, from_, whiteners, bias, offsets, d, T, joint, into):
+    """Log joints under component c: the precision-Cholesky product, two features of it by four vectors
+    of rows at a time, so that each number loaded is used often."""
     L = VECTOR_BYTES // x.itemsize
     even = d + (d & 1)
-    minus_half = splat(x.dtype.type(_MINUS_HALF))
-    for c in range(k):
-        for t in range(0, T, 4 * L):
-            q0 = splat(x.dtype.type(0))
-            q1, q2, q3 = q0, q0, q0
-            for i in range(0, even, 2):
-                a0 = spread(bias, c * even + i)
-                b0 = spread(bias, c * even + i + 1)
-                a1, a2, a3, b1, b2, b3 = a0, a0, a0, b0, b0, b0
-                row = (c * even + i) * even
-                j = 0
-                while j < i + 2:
-                    at = from_ + j * T + t
-                    u, v = spread(whiteners, row + j), spread(whiteners, row + even + j)
-                    x0, x1 = load(x, at), load(x, at + L)
-                    x2, x3 = load(x, at + 2 * L), load(x, at + 3 * L)
-                    a0, a1, a2, a3 = fma(u, x0, a0), fma(u, x1, a1), fma(u, x2, a2), fma(u, x3, a3)
-                    b0, b1, b2, b3 = fma(v, x0, b0), fma(v, x1, b1), fma(v, x2, b2), fma(v, x3, b3)
-                    j = step_to(j + 1)
-                q0, q1 = fma(b0, b0, fma(a0, a0, q0)), fma(b1, b1, fma(a1, a1, q1))
-                q2, q3 = fma(b2, b2, fma(a2, a2, q2)), fma(b3, b3, fma(a3, a3, q3))
-            offset = spread(offsets, c)
-            at = into + c * stride + t
-            store(joint, at, fma(minus_half, q0, offset))
-            store(joint, at + L, fma(minus_half, q1, offset))
-            store(joint, at + 2 * L, fma(minus_half, q2, offset))
-            store(joint, at + 3 * L, fma(minus_half, q3, offset))
+    minus_half, offset = splat(x.dtype.type(_MINUS_HALF)), spread(offsets, c)
+    for t in range(0, T, 4 * L):
+        q0 = splat(x.dtype.type(0))
+        q1, q2, q3 = q0, q0, q0
+        for i in range(0, even, 2):
+            a0 = spread(bias, c * even + i)
+            b0 = spread(bias, c * even + i + 1)
+            a1, a2, a3, b1, b2, b3 = a0, a0, a0, b0, b0, b0
+            row = (c * even + i) * even
+            j = 0
+            while j < i + 2:
+                at = from_ + j * T + t
+                u, v = spread(whiteners, row + j), spread(whiteners, row + even + j)
+                x0, x1 = load(x, at), load(x, at + L)
+                x2, x3 = load(x, at + 2 * L), load(x, at + 3 * L)
+                a0, a1, a2, a3 = fma(u, x0, a0), fma(u, x1, a1), fma(u, x2, a2), fma(u, x3, a3)
+                b0, b1, b2, b3 = fma(v, x0, b0), fma(v, x1, b1), fma(v, x2, b2), fma(v, x3, b3)
+                j = step_to(j + 1)
+            q0, q1 = fma(b0, b0, fma(a0, a0, q0)), fma(b1, b1, fma(a1, a1, q1))
+            q2, q3 = fma(b2, b2, fma(a2, a2, q2)), fma(b3, b3, fma(a3, a3, q3))
+        at = into + t
+        store(joint, at, fma(minus_half, q0, offset))
+        store(joint, at + L, fma(minus_half, q1, offset))
+        store(joint, at + 2 * L, fma(minus_half, q2, offset))
+        store(joint, at + 3 * L, fma(minus_half, q3, offset))
 
 
 @compiled
 def joint_diag(x, whiteners, bias, offsets, k, d, T, joint, into, stride):
     """As `joint_full`, for reciprocal deviations."""
-    L = VECTOR_BYTES // x.itemsize
-    minus_half = splat(x.dtype.type(_MINUS_HALF))
     for c in range(k):
-        offset = spread(offsets, c)
-        for t in range(0, T, 4 * L):
-            q0 = splat(x.dtype.type(0))
-            q1, q2, q3 = q0, q0, q0
-            i = 0
-            while i < d:
-                u, b = spread(whiteners, c * d + i), spread(bias, c * d + i)
-                at = i * T + t
-                y0, y1 = fma(u, load(x, at), b), fma(u, load(x, at + L), b)
-                y2, y3 = fma(u, load(x, at + 2 * L), b), fma(u, load(x, at + 3 * L), b)
-                q0, q1, q2, q3 = fma(y0, y0, q0), fma(y1, y1, q1), fma(y2, y2, q2), fma(y3, y3, q3)
-                i = step_to(i + 1)
-            at = into + c * stride + t
-            store(joint, at, fma(minus_half, q0, offset))
-            store(joint, at + L, fma(minus_half, q1, offset))
-            store(joint, at + 2 * L, fma(minus_half, q2, offset))
-            store(joint, at + 3 * L, fma(minus_half, q3, offset))
+        joint_diag_of(c, x, whiteners, bias, offsets, d, T, joint, into + c * stride)
+
+
+@compiled
+def joint_diag_of(c, x, whiteners, bias, offsets, d, T, joint, into):
+    """As `joint_full_of`, for reciprocal deviations."""
+    L = VECTOR_BYTES // x.itemsize
+    minus_half, offset = splat(x.dtype.type(_MINUS_HALF)), spread(offsets, c)
+    for t in range(0, T, 4 * L):
+        q0 = splat(x.dtype.type(0))
+        q1, q2, q3 = q0, q0, q0
+        i = 0
+        while i < d:
+            u, b = spread(whiteners, c * d + i), spread(bias, c * d + i)
+            at = i * T + t
+            y0, y1 = fma(u, load(x, at), b), fma(u, load(x, at + L), b)
+            y2, y3 = fma(u, load(x, at + 2 * L), b), fma(u, load(x, at + 3 * L), b)
+            q0, q1, q2, q3 = fma(y0, y0, q0), fma(y1, y1, q1), fma(y2, y2, q2), fma(y3, y3, q3)
+            i = step_to(i + 1)
+        at = into + t
+        store(joint, at, fma(minus_half, q0, offset))
+        store(joint, at + L, fma(minus_half, q1, offset))
+        store(joint, at + 2 * L, fma(minus_half, q2, offset))
+        store(joint, at + 3 * L, fma(minus_half, q3, offset))
+
+
+@compiled
+def mark(share, first, stride, k, tops, floor, gap, marks):
+    """Bit c of a row's mark says whether its share beside its largest is above `gap` in component c;
+    every bit does where the largest log joint is below `floor`."""
+    for t in range(len(marks)):
+        marks[t] = 0 if tops[t] >= floor else ~np.uint32(0)
+    for c in range(k):
+        bit, own = np.uint32(1 << c), share[first + c * stride : first + c * stride + len(marks)]
+        for t in range(len(marks)):
+            marks[t] |= bit if own[t] > gap else np.uint32(0)
 
 
 @compiled

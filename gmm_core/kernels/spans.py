@@ -8,6 +8,10 @@ rounded up to even. All arrays are flat and of the rows' dtype unless said. Log-
 
 values : n d numbers, row after row.
 given : n weights, or none for ones.
+order : places, uint16; masks and marks, uint32; gap; floor. Without masks all n rows are taken as they
+    stand. With masks those at `places` are, and bit c of masks[i] says that component c is
+    computed for the i-th tile (`gmm_core.fitting.grouping`). Marks, n of them or none, are written: which
+    shares are above gap times the row's largest, or that its log joints are all below the floor.
 scaling : shift, inverse, ones, w each: what to subtract, then to multiply by, then to add; the last is 1
     at d and 0 elsewhere, and the others 0 from d on.
 model : whiteners, k e e, lower triangular; bias, k e, minus whitener times mean; offsets, k;
@@ -25,19 +29,28 @@ import numpy as np
 
 from gmm_core.kernels.emit import VECTOR_BYTES
 from gmm_core.kernels.moments import (
+    centre_all,
     diag_moments,
     diag_moments_of_all,
     flush,
+    flush_of,
     gather,
     scatter,
     select,
     weigh_all,
 )
-from gmm_core.kernels.options import entry
-from gmm_core.kernels.shares import joint_diag, joint_full, share_out
-from gmm_core.kernels.tiles import bring, copy_rows, tile_rows, weigh
+from gmm_core.kernels.options import compiled, entry
+from gmm_core.kernels.shares import joint_diag_of, joint_full_of, mark, share_out
+from gmm_core.kernels.tiles import (
+    bring,
+    copy_rows,
+    list_components,
+    take_rows,
+    tile_rows,
+    weigh,
+)
 
-__all__ = ["diag_span", "full_span"]
+__all__ = ["diag_span", "full_span", "in_given_order"]
 
 _STACK = 4  # tiles whose shares are known before their moments are taken
 _STACKS = 2  # between two additions to the float64 totals
@@ -47,69 +60,97 @@ _MANY = (
 
 
 @entry
-def full_span(values, d, given, scaling, model, limit, common, moments, ends):
+def full_span(values, d, given, order, scaling, model, limit, common, moments, ends):
     """Statistics of rows under k components with whiteners of their own."""
     whiteners, bias, offsets, origins, background = model
-    L = VECTOR_BYTES // values.itemsize
-    k, width, n, kind = len(offsets), len(scaling[0]), len(values) // d, values.dtype
+    places, masks, marks, gap, floor = order
+    L, kind = VECTOR_BYTES // values.itemsize, values.dtype
+    k, width, n = len(offsets), len(scaling[0]), _count(values, d, places, masks)
     size = d + 1 + ((d + 1) & 1)
     T = tile_rows(width, values.itemsize)
-    B, tile = _STACK * T, T * width
-    turned, spare = np.empty(_STACK * tile, kind), np.empty(B * d + width, kind)
-    y, z = np.zeros(T * max(width, size), kind), np.zeros(T * max(width, size), kind)
+    B = _STACK * T if len(masks) == 0 else T
+    turned, spare = np.empty(B * width, kind), np.empty(B * d + width, kind)
     share, factor, weight = np.empty(k * B, kind), np.empty(B, kind), np.ones(B, kind)
-    places, part = np.zeros(B + 16, np.uint16), np.zeros(T + 16, kind)
     tops, grounds = np.empty(T, kind), np.empty(T, kind)
+    y, z = np.zeros(T * max(width, size), kind), np.zeros(T * max(width, size), kind)
+    room = (np.zeros(B + 16, np.uint16), np.zeros(T + 16, kind), y, z)
     sums, end_sums = np.zeros(k * size * size * L, kind), np.zeros(2 * L, kind)
+    listed, m, seen = np.arange(k + 1), k, np.int64(0)
     for stack, first in enumerate(range(0, n, B)):
-        source, base, count = values, first * d, min(B, n - first)
-        alike = weigh(given, first, count, B, weight)
-        if base + B * d + width > len(values):
-            copy_rows(values, base, spare)
-            source, base = spare, 0
+        count = min(B, n - first)
+        if len(masks):
+            m, seen = list_components(masks[stack], listed), seen | masks[stack]
+        source, base, alike = _rows(values, d, given, (places, masks), first, count, spare, weight)
         for into in range(0, count, T):
             at = into * width
             bring(source, base + into * d, d, scaling, T, turned, at)
-            joint_full(turned, at, whiteners, bias, offsets, k, d, T, share, into, B)
+            for slot in range(m):
+                c, to = listed[slot], slot * B + into
+                joint_full_of(c, turned, at, whiteners, bias, offsets, d, T, share, to)
             share_out(
-                share, into, B, alike, weight, background, k, T, tops, grounds, factor, end_sums
+                share, into, B, alike, weight, background, m, T, tops, grounds, factor, end_sums
             )
-        for c in range(k):
-            to = c * size * size * L
-            found = select(share, c * B, (count + T - 1) // T * T, limit, places)
-            if common and found > _MANY * count:
-                for into in range(0, count, T):
-                    weigh_all(turned, into * width, share, c * B + into, factor, into, size, T, z)
-                    scatter(turned, into * width, z, T, size, T, sums, to)
-                continue
-            for start in range(0, found, T):
-                chosen = (places, start, min(start + T, found))
-                rows = gather(
-                    source,
-                    base,
-                    d,
-                    scaling,
-                    share,
-                    c * B,
-                    factor,
-                    chosen,
-                    origins,
-                    c * width,
-                    T,
-                    part,
-                    y,
-                    z,
-                )
-                scatter(y, 0, z, rows, size, T, sums, to)
-        if stack % _STACKS == _STACKS - 1:
-            flush(sums, moments)
+            if len(marks):
+                own = marks[first + into : first + min(count, into + T)]
+                mark(share, into, B, k, tops, floor, gap, own)
+        for slot in range(m):
+            rows = (source, base, d, scaling, turned, count, T, width, size)
+            own = (origins, listed[slot], slot * B, limit, common)
+            _add_moments(rows, share, factor, own, room, sums)
+        if (first + B) // T % (_STACK * _STACKS) == 0 or first + B >= n:
+            flush_of(seen, k, sums, moments)
             flush(end_sums, ends)
-    flush(sums, moments)
-    flush(end_sums, ends)
+            seen = np.int64(0)
+
+
+@compiled
+def _count(values, d, places, masks):
+    return len(values) // d if len(masks) == 0 else len(places)
+
+
+@compiled
+def _rows(values, d, given, order, first, count, spare, weight):
+    """Where the next rows are that tiles are made of, and whether all of them weigh 1."""
+    places, masks = order
+    source, base = values, first * d
+    if len(masks):
+        alike = take_rows(values, d, given, places[first : first + count], spare, weight)
+        source, base = spare, 0
+    else:
+        alike = weigh(given, first, count, len(weight), weight)
+        if base + len(spare) > len(values):
+            copy_rows(values, base, spare)
+            source, base = spare, 0
+    return source, base, alike
+
+
+@compiled
+def _add_moments(rows, share, factor, own, room, sums):
+    """Add the moments of one component's share in the tiles at hand."""
+    source, base, d, scaling, turned, count, T, width, size = rows
+    origins, c, by, limit, common = own
+    places, part, y, z = room
+    to, mean = c * size * size * (VECTOR_BYTES // share.itemsize), c * width
+    found = select(share, by, (count + T - 1) // T * T, limit, places)
+    many = found > _MANY * count
+    for start in range(0, count if many else found, T):
+        centred, at, some = y, 0, T
+        if many and common:
+            centred, at = turned, start * width
+            weigh_all(turned, at, share, by + start, factor, start, size, T, z)
+        elif many:
+            into = start * width
+            centre_all(turned, into, share, by + start, factor, start, origins, mean, size, T, y, z)
+        else:
+            chosen = (places, start, min(start + T, found))
+            some = gather(
+                source, base, d, scaling, share, by, factor, chosen, origins, mean, T, part, y, z
+            )
+        scatter(centred, at, z, some, size, T, sums, to)
 
 
 @entry
-def diag_span(values, d, given, scaling, model, limit, common, moments, ends):
+def diag_span(values, d, given, order, scaling, model, limit, common, moments, ends):
     """As `full_span`, for k components without covariances between features.
 
     Parameters
@@ -119,30 +160,41 @@ def diag_span(values, d, given, scaling, model, limit, common, moments, ends):
         y, and of share times y squared.
     """
     whiteners, bias, offsets, origins, background = model
-    L = VECTOR_BYTES // values.itemsize
-    k, width, n, kind = len(offsets), len(scaling[0]), len(values) // d, values.dtype
+    places, masks, marks, gap, floor = order
+    L, kind = VECTOR_BYTES // values.itemsize, values.dtype
+    k, width, n = len(offsets), len(scaling[0]), _count(values, d, places, masks)
     T = tile_rows(width, values.itemsize)
     turned, spare = np.empty(T * width, kind), np.empty(T * d + width, kind)
-    squares, pairs = np.zeros(T * width, kind), k + (k & 1)
-    share, factor, weight = np.zeros(pairs * T, kind), np.empty(T, kind), np.ones(T, kind)
+    squares = np.zeros(T * width, kind)
+    share, factor, weight = np.zeros((k + 1) * T, kind), np.empty(T, kind), np.ones(T, kind)
     tops, grounds = np.empty(T, kind), np.empty(T, kind)
-    sums = np.zeros(pairs * (1 + 2 * (d + (d & 1))) * L, kind)
+    sums = np.zeros((k + 1) * (1 + 2 * (d + (d & 1))) * L, kind)
     end_sums = np.zeros(2 * L, kind)
+    listed, m, seen = np.arange(k + 1), k, np.int64(0)
     for tile, first in enumerate(range(0, n, T)):
-        source, base = values, first * d
-        alike = weigh(given, first, min(T, n - first), T, weight)
-        if base + T * d + width > len(values):
-            copy_rows(values, base, spare)
-            source, base = spare, 0
+        count = min(T, n - first)
+        if len(masks):
+            m, seen = list_components(masks[tile], listed), seen | masks[tile]
+            listed[m] = k
+        source, base, alike = _rows(values, d, given, (places, masks), first, count, spare, weight)
         bring(source, base, d, scaling, T, turned, 0)
-        joint_diag(turned, whiteners, bias, offsets, k, d, T, share, 0, T)
-        share_out(share, 0, T, alike, weight, background, k, T, tops, grounds, factor, end_sums)
+        for slot in range(m):
+            joint_diag_of(listed[slot], turned, whiteners, bias, offsets, d, T, share, slot * T)
+        share_out(share, 0, T, alike, weight, background, m, T, tops, grounds, factor, end_sums)
+        if len(marks):
+            mark(share, 0, T, k, tops, floor, gap, marks[first : first + count])
         if common:
-            diag_moments_of_all(turned, squares, share, factor, k, d, T, sums)
+            diag_moments_of_all(turned, squares, share, factor, listed, m, d, T, sums)
         else:
-            diag_moments(turned, share, factor, origins, k, d, width, T, sums)
-        if tile % (_STACK * _STACKS) == 0:
-            flush(sums, moments)
+            diag_moments(turned, share, factor, origins, listed, m, d, width, T, sums)
+        if (tile + 1) % (_STACK * _STACKS) == 0 or first + T >= n:
+            flush_of(seen, k, sums, moments)
             flush(end_sums, ends)
-    flush(sums, moments)
-    flush(end_sums, ends)
+            seen = np.int64(0)
+
+
+@compiled
+def in_given_order(real):
+    """The `order` of all rows as they stand, which nobody marks; `real` is any number of the rows' type."""
+    places, bits = np.empty(0, np.uint16), np.empty(0, np.uint32)
+    return places, bits, bits, real, real

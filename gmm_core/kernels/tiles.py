@@ -12,9 +12,18 @@ import numpy as np
 from gmm_core.kernels.emit import VECTOR_BYTES
 from gmm_core.kernels.options import compiled
 from gmm_core.kernels.turns import transpose
-from gmm_core.kernels.vectors import load, step_to
+from gmm_core.kernels.vectors import load, place_at, step_to, store
 
-__all__ = ["bring", "copy_rows", "lanes", "padded", "tile_rows", "weigh"]
+__all__ = [
+    "bring",
+    "copy_rows",
+    "lanes",
+    "list_components",
+    "padded",
+    "take_rows",
+    "tile_rows",
+    "weigh",
+]
 
 
 _MOST_ROWS = 224  # of a tile
@@ -75,3 +84,40 @@ def copy_rows(values, at, spare):
         spare[i] = values[at + i]
     for i in range(left, len(spare)):
         spare[i] = 0
+
+
+@compiled
+def take_rows(values, d, given, places, spare, weight):
+    """The rows at `places` and their weights, at the start of `spare` and `weight`; what follows is 0.
+
+    Returns whether all weigh 1, as `weigh` does.
+    """
+    L = VECTOR_BYTES // values.itemsize
+    count, end = len(places), len(values) - L
+    for a in range(count):
+        at, to = place_at(places, a) * d, a * d
+        if at + d <= end:
+            j = 0
+            while j < d:  # beyond the row's end comes the next one, which is written next
+                store(spare, to + j, load(values, at + j))
+                j = step_to(j + L)
+        else:
+            for j in range(d):
+                spare[to + j] = values[at + j]
+    for i in range(count * d, len(spare)):
+        spare[i] = 0
+    for t in range(count if len(given) else 0):
+        weight[t] = given[places[t]]
+    for t in range(count, len(weight)):
+        weight[t] = 0
+    return len(given) == 0 and count == len(weight)
+
+
+@compiled
+def list_components(bits, listed):
+    """The numbers of the bits that are set, and how many."""
+    count = 0
+    for c in range(len(listed) - 1):
+        listed[count] = c
+        count += bits >> c & 1
+    return count

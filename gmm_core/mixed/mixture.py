@@ -95,6 +95,16 @@ class MixedMixture:
             self._checked(X), lambda part: self._log_joint(part).argmax(axis=1).astype(np.int64)
         )
 
+    def density_and_component(self, X: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
+        """`log_prob` and `component` of rows X (n, d + q), in one pass."""
+
+        def both(part: Array) -> Array:
+            logs = self._log_joint(part)
+            return np.column_stack([log_normalise(logs)[0], logs.argmax(axis=1)])
+
+        answers = in_chunks(self._checked(X), both)
+        return answers[:, 0].copy(), answers[:, 1].astype(np.int64)
+
     def sample(self, n: int, seed: int | np.random.Generator = 0) -> Array:
         """(n, d + q) rows drawn from the mixture; one seed, one outcome.
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import hashlib
 
-from gmm_core.errors import ComputationFailed, InvalidSource, OutputRefused
+from gmm_core.errors import InvalidSource, OutputRefused
 from gmm_core.pipeline.aliases import served
-from gmm_core.pipeline.blocks import check_key, landed_block, quarantined, same
+from gmm_core.pipeline.blocks import (
+    all_there,
+    check_key,
+    fitted,
+    landed_block,
+    quarantined,
+    same,
+)
+from gmm_core.pipeline.describing import describe
 from gmm_core.pipeline.measuring import measure_rows
 from gmm_core.pipeline.outcome import Outcome
 from gmm_core.pipeline.ports import Check, GateReport, Landing, Services
@@ -26,23 +34,20 @@ def land(stream: Stream, key: str, at: Services) -> Outcome:
     staged = at.store.stage(stream.name, "landed", key)
     try:
         landing = _delivered(stream, key, staged, at)
-        facts = {"rows": landing.rows, "left_out": landing.left_out, "digest": landing.digest}
-        present = at.store.manifest(stream.name, "landed", key)
+        facts = landing.facts()
+        present = at.store.published(stream.name, "landed", key)
         manifest = {**facts, "rules": stream.rows_fingerprint}
-        if present is not None and same(present, manifest, "digest", "rules"):
+        if present and present.whole and same(present.manifest, manifest, "digest", "rules"):
             # The source delivers what is here: whatever else it delivered since is repaired.
-            fitted = at.store.summary(stream.name, key)
-            gates = (
-                ("rows", "fit") if fitted and fitted.input_digest == landing.digest else ("rows",)
-            )
+            gates = ("rows", "fit") if fitted(stream, key, landing.digest, at) else ("rows",)
             at.store.repaired(stream.name, key, gates)
             return Outcome(
                 "land",
                 stream.name,
                 key,
                 False,
-                {**facts, "gate": present["gate"]},
-                {"data_docs": present.get("page", "")},
+                {**facts, "gate": present.manifest["gate"]},
+                {"data_docs": present.manifest.get("page", "")},
             )
         report = at.gate.check_rows(stream, key, at.engine.read(staged))
         facts["gate"] = report.score
@@ -83,30 +88,25 @@ def transform(stream: Stream, key: str, at: Services, version: int | None = None
     check_key(stream, key)
     landed = landed_block(stream, key, at)
     pinned = version if version is not None else served(stream, key, at).version
-    wanted = {"digest": landed["digest"], "version": pinned}
-    present = at.store.manifest(stream.name, "transformed", key)
-    if present is not None and same(present, wanted, "digest", "version"):
-        changed = measure_rows(stream, key, landed["digest"], pinned, at)
+    also = list(stream.scoring.also) or None  # None: as manifests said before there was a choice
+    digest = landed.manifest["digest"]
+    wanted = {"digest": digest, "version": pinned, "also": also}
+    present = at.store.published(stream.name, "transformed", key)
+    if present and present.whole and same(present.manifest, wanted, *wanted):
+        changed = measure_rows(stream, key, digest, pinned, at)
         return Outcome(
             "transform",
             stream.name,
             key,
             changed,
-            present["facts"],
-            {"data_docs": present.get("page", "")},
+            present.manifest["facts"],
+            {"data_docs": present.manifest.get("page", "")},
         )
     model = at.registry.load(stream.name, pinned)
     staged = at.store.stage(stream.name, "transformed", key)
     try:
-        rows = at.store.path(stream.name, "landed", key)
-        scored = at.engine.transform(stream, key, rows, model, pinned, staged)
-        if scored.rows != landed["rows"]:
-            raise ComputationFailed(
-                f"not every row of {stream.name} {key} was transformed",
-                got=scored.rows,
-                bound=f"{landed['rows']}, the rows that landed",
-                remedy="run this again",
-            )
+        scored = at.engine.transform(stream, key, landed.path, model, pinned, staged)
+        all_there(stream, key, landed, scored.rows, "transformed")
         report = at.gate.check_transformed(stream, key, at.engine.read(staged), model)
         facts = {
             "version": pinned,
@@ -117,8 +117,8 @@ def transform(stream: Stream, key: str, at: Services, version: int | None = None
         }
         if not report.passed:
             where = at.store.quarantine(
-                stream.name, key, f"{landed['digest']}-v{pinned}", staged, report,
-                {**wanted, "facts": facts, "rules": landed["rules"]},
+                stream.name, key, f"{digest}-v{pinned}", staged, report,
+                {**wanted, "facts": facts, "rules": landed.manifest["rules"]},
             )  # fmt: skip
             raise OutputRefused(
                 f"the output gate refused the rows of {stream.name} {key} ({report.reason})",
@@ -131,5 +131,10 @@ def transform(stream: Stream, key: str, at: Services, version: int | None = None
     finally:
         at.store.discard(staged)
     at.store.repaired(stream.name, key, ("transformed",))
-    measure_rows(stream, key, landed["digest"], pinned, at)
+    used = at.registry.version(stream.name, pinned)
+    if not at.store.described(
+        stream.name, used.last_block, pinned
+    ):  # a trial, or of an earlier release
+        describe(used, at, model)
+    measure_rows(stream, key, digest, pinned, at)
     return Outcome("transform", stream.name, key, True, facts, {"data_docs": report.page})

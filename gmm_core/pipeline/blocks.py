@@ -5,11 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from gmm_core.errors import BlockQuarantined, InvalidInput, NotFound
-from gmm_core.pipeline.ports import GateReport, Services
+from gmm_core.errors import BlockQuarantined, ComputationFailed, InvalidInput, NotFound
+from gmm_core.pipeline.ports import GateReport, Published, Services
 from gmm_core.pipeline.streams import Stream, parse_key
 
-__all__ = ["check_key", "landed_block", "landed_keys", "quarantined", "same"]
+__all__ = [
+    "all_there",
+    "check_key",
+    "fitted",
+    "landed_block",
+    "landed_keys",
+    "quarantined",
+    "same",
+]
 
 
 def check_key(stream: Stream, key: str) -> None:
@@ -21,18 +29,43 @@ def check_key(stream: Stream, key: str) -> None:
             f"stream {stream.name} has no such block",
             got=key,
             bound=f"{stream.start} to {newest}",
+            remedy="choose a day within the stream that is over",
         )
 
 
-def landed_block(stream: Stream, key: str, at: Services) -> dict[str, Any]:
-    """Manifest of the block's landed rows; raises `NotFound`."""
-    landed = at.store.manifest(stream.name, "landed", key)
+def landed_block(stream: Stream, key: str, at: Services) -> Published:
+    """The block's landed rows; raises `NotFound`, or `ComputationFailed` when files of them are gone."""
+    landed = at.store.published(stream.name, "landed", key)
+    remedy = f"run: blockmix land {stream.name} {key}"
     if landed is None:
-        raise NotFound(
-            f"block {key} of {stream.name} has not landed",
-            remedy=f"run: blockmix land {stream.name} {key}",
+        raise NotFound(f"block {key} of {stream.name} has not landed", remedy=remedy)
+    if not landed.whole:
+        raise ComputationFailed(
+            f"the landed rows of block {key} of {stream.name} are not whole",
+            got=f"files in {landed.path} that are gone or changed",
+            bound="the files that landed",
+            remedy=remedy,
         )
     return landed
+
+
+def all_there(stream: Stream, key: str, landed: Published, got: int, doing: str) -> None:
+    """Raises `ComputationFailed` unless as many rows came out of a step as have landed."""
+    if got != landed.manifest["rows"]:
+        raise ComputationFailed(
+            f"not every row of {stream.name} {key} was {doing}",
+            got=got,
+            bound=f"{landed.manifest['rows']}, the rows that landed",
+            remedy="run this again",
+        )
+
+
+def fitted(stream: Stream, key: str, digest: str, at: Services) -> bool:
+    """Whether the block's summary is of these rows, and has passed the fit gate as it is now."""
+    summary = at.store.summary(stream.name, key)
+    passed = at.store.manifest(stream.name, "summaries", key) or {}
+    rules = {"rules": stream.gate_fingerprint}
+    return summary is not None and summary.input_digest == digest and same(passed, rules, "rules")
 
 
 def landed_keys(stream: Stream, first: str, last: str, at: Services) -> list[str]:

@@ -83,7 +83,8 @@ def _references(stream: Stream, key: str, at: Services) -> dict[str, list[BlockS
     present = [one for one in at.store.summary_keys(stream.name) if one < key]
     size = stream.window.blocks
     keys = {"window": present[-min(size, _LARGEST) :]}
-    base = stream.drift.baseline or at.registry.notes(stream.name).get(BASELINE)
+    fixed = stream.drift.baseline
+    base = str(fixed) if fixed else at.registry.notes(stream.name).get(BASELINE)
     if base is None and len(present) >= size:
         base = present[size - 1]
         set_baseline(stream, base, at)

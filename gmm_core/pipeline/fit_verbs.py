@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from gmm_core.errors import BlockmixError, BlockQuarantined, FitFailed, InvalidInput, NotFound
-from gmm_core.pipeline.blocks import check_key, landed_block, quarantined, same
+from gmm_core.pipeline.blocks import all_there, check_key, fitted, landed_block, quarantined
 from gmm_core.pipeline.lineage import fit_facts
 from gmm_core.pipeline.measuring import measure_block
 from gmm_core.pipeline.outcome import Outcome
-from gmm_core.pipeline.ports import Check, GateReport, Services
+from gmm_core.pipeline.ports import Check, GateReport, Published, Services
 from gmm_core.pipeline.streams import Stream
 from gmm_core.pipeline.windows import reference_blocks
 from gmm_core.summary import BlockSummary
@@ -31,9 +30,7 @@ def fit(stream: Stream, key: str, at: Services) -> Outcome:
         return known
     answer: Answer
     try:
-        answer = at.engine.fit(
-            stream, key, at.store.path(stream.name, "landed", key), landed["digest"]
-        )
+        answer = at.engine.fit(stream, key, landed.path, landed.manifest["digest"])
     except (FitFailed, InvalidInput) as error:
         answer = error
     return _settled(stream, key, landed, answer, at)
@@ -48,10 +45,10 @@ def fit_many(
     before it, those of the same call included. Raises as `fit` before anything is fitted.
     """
     landed = {key: _fittable(stream, key, at) for key in sorted(set(keys))}
-    known = {key: _known(stream, key, manifest, at) for key, manifest in landed.items()}
+    known = {key: _known(stream, key, rows, at) for key, rows in landed.items()}
     due = {
-        key: (at.store.path(stream.name, "landed", key), manifest["digest"])
-        for key, manifest in landed.items()
+        key: (rows.path, rows.manifest["digest"])
+        for key, rows in landed.items()
         if known[key] is None
     }
     answers = at.engine.fit_many(stream, due) if due else {}
@@ -62,11 +59,11 @@ def fit_many(
             yield refusal
 
 
-def _fittable(stream: Stream, key: str, at: Services) -> dict[str, Any]:
-    """Manifest of the landed rows, if they landed under the rules of today."""
+def _fittable(stream: Stream, key: str, at: Services) -> Published:
+    """The landed rows, if they landed under the rules of today."""
     check_key(stream, key)
     landed = landed_block(stream, key, at)
-    if landed["rules"] != stream.rows_fingerprint:
+    if landed.manifest["rules"] != stream.rows_fingerprint:
         raise InvalidInput(
             f"block {key} of {stream.name} landed under other features or gates than it has now",
             remedy=f"run: blockmix land {stream.name} {key}",
@@ -74,50 +71,49 @@ def _fittable(stream: Stream, key: str, at: Services) -> dict[str, Any]:
     return landed
 
 
-def _known(stream: Stream, key: str, landed: dict[str, Any], at: Services) -> Outcome | None:
+def _known(stream: Stream, key: str, landed: Published, at: Services) -> Outcome | None:
     """The outcome of a fit of the same rows with the same settings, if there was one."""
+    if not fitted(stream, key, landed.manifest["digest"], at):
+        return None
     present = at.store.summary(stream.name, key)
-    passed = at.store.manifest(stream.name, "summaries", key) or {}
-    if (
-        present is None
-        or present.input_digest != landed["digest"]
-        or present.fit_fingerprint != stream.fit_fingerprint
-        or not same(passed, {"rules": stream.rows_fingerprint}, "rules")
-    ):
+    passed = at.store.manifest(stream.name, "summaries", key)
+    if present is None or passed is None or present.fit_fingerprint != stream.fit_fingerprint:
         return None
     facts = {**fit_facts(present), "gate": passed["gate"]}
     return Outcome("fit", stream.name, key, False, facts, passed["pages"])
 
 
-def _settled(
-    stream: Stream, key: str, landed: dict[str, Any], answer: Answer, at: Services
-) -> Outcome:
+def _settled(stream: Stream, key: str, landed: Published, answer: Answer, at: Services) -> Outcome:
     """The engine's answer through the gate: kept, or refused."""
-    summary, report = _judged(stream, key, answer, at)
+    summary, report = _judged(stream, key, landed, answer, at)
     pages = {"data_docs": report.page}
     if summary is not None:
         pages["mlflow"] = at.registry.log_fit(stream, summary, report)
-    released: dict[str, Any] = landed.get("released", {})
+    released = landed.manifest.get("released", {})
+    digest = landed.manifest["digest"]
     if summary is None or not (report.passed or "fit" in released.get("gates", ())):
-        rows = at.store.path(stream.name, "landed", key)
-        refused = quarantined(stream, key, landed["digest"], rows, report, at, pages, landed)
-        at.store.settle(stream.name, "landed", key, accepted=False)
+        refused = quarantined(stream, key, digest, landed.path, report, at, pages, landed.manifest)
+        # Rows that a fit was accepted of stay: it is the rules that changed since.
+        known = at.store.summary(stream.name, key)
+        stay = known is not None and known.input_digest == digest
+        at.store.settle(stream.name, "landed", key, landed.path, accepted=stay)
         raise refused
     at.store.repaired(stream.name, key, ("rows", "fit"))
     measure_block(stream, summary, at)
     at.store.save_summary(
-        summary, {"gate": report.score, "pages": pages, "rules": stream.rows_fingerprint}
+        summary, {"gate": report.score, "pages": pages, "rules": stream.gate_fingerprint}
     )
-    at.store.settle(stream.name, "landed", key, accepted=True)
+    at.store.settle(stream.name, "landed", key, landed.path, accepted=True)
     facts = {**fit_facts(summary), "gate": report.score}
     return Outcome("fit", stream.name, key, True, facts, pages)
 
 
 def _judged(
-    stream: Stream, key: str, answer: Answer, at: Services
+    stream: Stream, key: str, landed: Published, answer: Answer, at: Services
 ) -> tuple[BlockSummary | None, GateReport]:
     """The block's summary, if its rows can be fitted at all, and what the gate says of it."""
     if isinstance(answer, BlockSummary):
+        all_there(stream, key, landed, answer.rows, "fitted")
         report = at.gate.check_summary(stream, answer, reference_blocks(stream, key, at))
         return answer, report
     if isinstance(answer, NotFound) or not isinstance(answer, (FitFailed, InvalidInput)):

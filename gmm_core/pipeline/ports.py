@@ -3,13 +3,13 @@
 Adapters implement a port each and never import one another:
 `BlockEngine` (spark/, and `LocalEngine` in memory.py), `BlockStore` (lake.py over any fsspec URL,
 `memory://` included), `ModelRegistry` (registry/, and `MemoryRegistry`), `Gate` (expectations/, and
-`LawGate` in memory.py, which checks the same named laws without Great Expectations).
+`LawGate` in memory.py, which needs no Great Expectations).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from gmm_core.errors import BlockmixError
@@ -28,6 +28,7 @@ __all__ = [
     "Landing",
     "ModelRegistry",
     "ModelVersion",
+    "Published",
     "Scored",
     "Services",
 ]
@@ -35,11 +36,35 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Landing:
-    """What an engine wrote for one block: rows kept, rows that `having` left out, content digest."""
+    """What an engine wrote for one block: rows kept, rows that `having` left out, content digest.
+
+    `source_version` is that of the table which was read, where a source has versions.
+    """
 
     rows: int
     left_out: int
     digest: str
+    source_version: int | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What is recorded with the block, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A block's folder as one look at the store found it.
+
+    Parameters
+    ----------
+    manifest : what it was published with.
+    path : where its rows are; they stay as they are until others have been published, and settled.
+    whole : whether all files of it are there, as they were published.
+    """
+
+    manifest: dict[str, Any]
+    path: str
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -126,7 +151,8 @@ class BlockEngine(Protocol):
     def score(self, stream: Stream, key: str, rows: str, models: Sequence[DensityModel]) -> Scores:
         """Score the landed rows at `rows` by several models of the same features, in one job.
 
-        The column `stream.health.label` says which rows are anomalies, where the stream names one.
+        The column `stream.health.label` says which rows are anomalies, where the stream names one
+        and the rows have it.
         """
 
     def read(self, path: str) -> Any:
@@ -138,7 +164,7 @@ class BlockStore(Protocol):
     metrics; of records, a manifest alone: drift, scores, triggers."""
 
     def stage(self, stream: str, section: str, key: str) -> str:
-        """A fresh folder beside the section to write into, unseen by readers."""
+        """Where to write the block's next folder: unseen by readers until it is published."""
 
     def publish(
         self,
@@ -150,22 +176,29 @@ class BlockStore(Protocol):
         *,
         keep: bool = False,
     ) -> str:
-        """Put a staged folder, with its manifest, in the block's place; returns its path.
+        """Make a staged folder the block's, with its manifest, in one step; returns its path.
 
         With `keep` the folder that was there is set aside until `settle`; one that is aside stays.
+        Raises `ComputationFailed` when somebody else published since the folder was staged.
         """
 
-    def settle(self, stream: str, section: str, key: str, *, accepted: bool) -> None:
-        """Forget the folder set aside; or, when the new one is not accepted, put it back."""
+    def settle(self, stream: str, section: str, key: str, rows: str, *, accepted: bool) -> None:
+        """Forget the folder set aside; or, when the one at `rows` is not accepted, put it back.
+
+        Nothing where others than `rows` have been published since.
+        """
 
     def discard(self, staged: str) -> None:
-        """Forget a staged folder."""
+        """Forget a staged folder; one that was published stays."""
 
     def path(self, stream: str, section: str, key: str) -> str:
-        """Where the block's published folder is, or would be."""
+        """Where the rows are that are published now, or the block's place."""
 
     def manifest(self, stream: str, section: str, key: str) -> dict[str, Any] | None:
         """What `publish` was given, or `None` when the block is not there."""
+
+    def published(self, stream: str, section: str, key: str) -> Published | None:
+        """Manifest and rows of one look, and whether they are whole; `None` when not there."""
 
     def save_summary(self, summary: BlockSummary, manifest: dict[str, Any]) -> None:
         """Replace the block's summary, with its manifest, in one step."""
@@ -213,7 +246,11 @@ class BlockStore(Protocol):
         """Keys of all blocks with such a record, oldest first."""
 
     def save_components(self, stream: str, key: str, version: int, model: DensityModel) -> None:
-        """Write the model's component table (one row per component and feature) for SQL readers."""
+        """Write the tables of a version, as of its window's key, for SQL readers: its components (a row per
+        component and feature) and its parameters. Those of other versions stay."""
+
+    def described(self, stream: str, key: str, version: int) -> bool:
+        """Whether the tables of a version are there."""
 
 
 class ModelRegistry(Protocol):

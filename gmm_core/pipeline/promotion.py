@@ -13,7 +13,18 @@ from typing import Literal
 from gmm_core.drift.comparison import Difference, difference
 from gmm_core.errors import NotFound
 from gmm_core.model import DensityModel
-from gmm_core.pipeline.aliases import CHAMPION, PREVIOUS, hold_of, move_alias, set_hold
+from gmm_core.pipeline.aliases import (
+    CHAMPION,
+    PREVIOUS,
+    REFUSED,
+    TRIGGER,
+    Hold,
+    end_hold,
+    hold_of,
+    move_alias,
+    served,
+)
+from gmm_core.pipeline.describing import describe, is_the_days
 from gmm_core.pipeline.lineage import identity_of, version_facts, version_pages
 from gmm_core.pipeline.measuring import record
 from gmm_core.pipeline.outcome import Outcome
@@ -24,9 +35,7 @@ from gmm_core.pooling import faded
 from gmm_core.summary import BlockSummary
 from gmm_core.window import block_set_hash, select_blocks, window_mixture
 
-__all__ = ["TRIGGER", "Judgement", "judge", "promote"]
-
-TRIGGER = "trigger"  # tag of a version that drift asked for, and that was promoted
+__all__ = ["Judgement", "judge", "promote"]
 
 Answer = Literal["promote", "hold"]
 
@@ -35,7 +44,7 @@ Answer = Literal["promote", "hold"]
 class Judgement:
     """What should become of a challenger, why, and the comparison if one was made.
 
-    `final` is so whatever a person answers.
+    `final` is so whatever a person answers; `worse` says that the rows speak against the challenger.
     """
 
     decision: Literal["promote", "hold", "ask", "none"]
@@ -43,16 +52,18 @@ class Judgement:
     gain: Difference | None = None
     final: bool = False
     default: Answer = "promote"
+    worse: bool = False
 
 
 def judge(stream: Stream, key: str, at: Services, version: int | None = None) -> Outcome:
     """What `promote` would do with a version; `decision` is promote, hold, ask or none."""
     candidate = _candidate(stream, key, at, version)
     champion = at.registry.alias(stream.name, CHAMPION)
-    found = _judgement(stream, candidate, champion, at)
+    found = _judgement(stream, candidate, champion, hold_of(stream.name, at), at)
     facts = {
         **version_facts(candidate),
         "champion": champion.version if champion else None,
+        "serving": version_facts(champion) if champion else {},
         "decision": found.decision,
         "why": found.why,
         "default": found.default,
@@ -68,6 +79,7 @@ def promote(
     *,
     answer: Answer | None = None,
     by: str = "",
+    why: str = "",
     resume: bool = False,
 ) -> Outcome:
     """Make a window mixture the champion; the champion of before becomes `previous`.
@@ -79,39 +91,48 @@ def promote(
 
     Parameters
     ----------
-    answer, by : a person's, and who it is: it decides where the rows cannot, and where they said
-        "worse". The version carries both as a tag.
-    resume : end the hold of a rollback first, as a person's word.
+    answer, by, why : a person's, who it is, and a reason if one is said: it decides where the rows cannot,
+        and where they said "worse". The version carries all three as a tag.
+    resume : end the hold of a rollback with it, as a person's word; it stays where the version is held back.
 
-    The fact `serves` is the version that the block is to be scored with.
+    The fact `serves` is the version that the block is to be scored with: while the candidate is not champion,
+    what `served` says, so a share of the blocks gets a challenger that nobody refused (`promotion.canary`).
+    The fact `asks` is the version that waits for a person's word, where one does.
     """
     candidate = _candidate(stream, key, at, version)
     champion = at.registry.alias(stream.name, CHAMPION)
-    if resume and hold_of(stream.name, at) is not None:
-        set_hold(stream.name, None, at)
-    found = _judgement(stream, candidate, champion, at)
+    hold = None if resume else hold_of(stream.name, at)
+    found = _judgement(stream, candidate, champion, hold, at)
     if found.gain is not None:
         gains = {"challenger_gain": found.gain.mean, "challenger_gain_error": found.gain.error}
         record(stream, key, "promote", gains, at, candidate.version)
-    decision, why = found.decision, found.why
+    decision, reason = found.decision, found.why
     if answer is not None and not found.final:
-        decision, why = answer, f"{by or 'somebody'} answered {answer}; {found.why}"
-        at.registry.annotate(stream.name, candidate.version, {"answer": why})
+        said = f"{answer}: {why}" if why else answer
+        decision, reason = answer, f"{by or 'somebody'} answered {said}; {found.why}"
+        at.registry.annotate(stream.name, candidate.version, {"answer": reason})
+    if resume and decision in ("promote", "none"):
+        end_hold(stream.name, at, why=why, by=by)
     facts = {**version_facts(candidate), "champion": candidate.version, "serves": candidate.version}
     pages = version_pages(candidate)
     if decision == "none":
-        return Outcome("promote", stream.name, key, False, {**facts, "decision": why}, pages)
+        return Outcome("promote", stream.name, key, False, {**facts, "decision": reason}, pages)
     if decision != "promote" and champion is not None:
-        # A window of the past scores its own block whoever is champion; one that was refused scores none.
+        # A window of the past scores its own block whoever is champion.
         past = candidate.last_block < champion.last_block
         if decision == "ask":
             say = f"blockmix promote {stream.name} {key} --version {candidate.version} --yes"
-            why = f"waits for a person ({why}): {say}"
-        facts |= {"champion": champion.version, "decision": f"held: {why}"}
-        facts["serves"] = candidate.version if past else champion.version
+            reason = f"waits for a person ({reason}): {say}"
+            facts["asks"] = candidate.version
+        facts |= {"champion": champion.version, "decision": f"held: {reason}"}
+        if not past:
+            if not found.final:
+                refused = found.worse or answer == "hold"
+                _note_refusal(stream.name, candidate, reason if refused else "", at)
+            facts["serves"] = served(stream, key, at).version
         return Outcome("promote", stream.name, key, False, facts, pages)
     _succeed(stream.name, candidate, champion, at)
-    facts |= {"decision": "promoted", "why": why}
+    facts |= {"decision": "promoted", "why": reason}
     return Outcome("promote", stream.name, key, True, facts, pages)
 
 
@@ -122,6 +143,14 @@ def _succeed(
         before = at.registry.alias(stream, PREVIOUS)
         move_alias(stream, PREVIOUS, champion.version, at, expected=before)
     move_alias(stream, CHAMPION, candidate.version, at, expected=champion)
+    if not is_the_days(candidate, at):  # a trial
+        describe(candidate, at)
+
+
+def _note_refusal(stream: str, candidate: ModelVersion, why: str, at: Services) -> None:
+    """Tag a version that was refused with the reason, or untag one that is not refused any more."""
+    if candidate.tags.get(REFUSED, "") != why:
+        at.registry.annotate(stream, candidate.version, {REFUSED: why})
 
 
 def _candidate(stream: Stream, key: str, at: Services, version: int | None) -> ModelVersion:
@@ -138,7 +167,11 @@ def _candidate(stream: Stream, key: str, at: Services, version: int | None) -> M
 
 
 def _judgement(
-    stream: Stream, candidate: ModelVersion, champion: ModelVersion | None, at: Services
+    stream: Stream,
+    candidate: ModelVersion,
+    champion: ModelVersion | None,
+    hold: Hold | None,
+    at: Services,
 ) -> Judgement:
     if champion is None:
         return Judgement("promote", "the first", final=True)
@@ -146,22 +179,24 @@ def _judgement(
         return Judgement("none", "is champion", final=True)
     if why := _held(stream, candidate, champion, at):
         return Judgement("hold", why, final=True)
-    if hold := hold_of(stream.name, at):
+    if hold is not None:
         return Judgement("hold", f"{hold}; end it with --resume", final=True)
     settings = stream.promotion
     gain, why = _compared(stream, candidate, champion, at) if settings.compare else (None, "")
     verdict = gain.verdict(settings.margin, settings.confidence) if gain else "not worse"
     if gain is not None:
         why = f"{verdict}: {gain.mean:+.4f} ± {gain.error:.4f} nats per row on {gain.rows} unseen rows"
-    default: Answer = "hold" if verdict == "worse" else settings.answer
+    worse = verdict == "worse"
+    default: Answer = "hold" if worse else settings.answer
     asked = settings.approval == "always" or (
         settings.approval == "unclear" and verdict in ("unclear", "worse")
     )
     if asked:
-        return Judgement("ask", why or "as it says in the stream file", gain, default=default)
+        why = why or "as it says in the stream file"
+        return Judgement("ask", why, gain, default=default, worse=worse)
     if verdict == "unclear":
         return Judgement(settings.unclear, why, gain)
-    return Judgement("hold" if verdict == "worse" else "promote", why, gain)
+    return Judgement("hold" if worse else "promote", why, gain, worse=worse)
 
 
 def _compared(
@@ -171,14 +206,14 @@ def _compared(
     key = candidate.last_block
     if champion.last_block >= key:
         return None, "the champion saw the same days"
-    if int(champion.tags["blocks"]) < stream.window.minimum_blocks or int(
-        champion.tags["blocks"]
-    ) < int(candidate.tags["blocks"]):
+    same = champion.tags.get("settings") == candidate.tags.get("settings")
+    knows, more = int(champion.tags["blocks"]), int(candidate.tags["blocks"])
+    # Of other settings, fewer days may be what they are about: a shorter window is to be judged by rows.
+    if knows < stream.window.minimum_blocks or (same and knows < more):
         return None, "the champion knows fewer days"
     twin = _blocks_without(stream, candidate, at)
     if not twin:
         return None, "the window is one block"
-    same = champion.tags.get("settings") == candidate.tags.get("settings")
     if same and champion.tags.get("block_set_hash") == block_set_hash(twin):
         return None, "the champion's way, a day on"
     model, other = (

@@ -79,6 +79,7 @@ def _manifest(
             )
         kept = {name: facts[name] for name in ("digest", "version", "facts")}
         return {**kept, "page": entry["page"], "released": word}
-    before = facts.pop("released", {"gates": []})
+    before = facts.pop("released", {"gates": [], "said": []})
     gates = sorted({*before["gates"], entry["gate"]})
-    return {**facts, "gate": score, "page": entry["page"], "released": {**word, "gates": gates}}
+    released = {**word, "gates": gates, "said": [*before.get("said", []), word]}
+    return {**facts, "gate": score, "page": entry["page"], "released": released}

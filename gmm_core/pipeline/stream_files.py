@@ -48,7 +48,7 @@ def stream_names(folder: Path) -> list[str]:
 def _read(path: Path) -> Stream:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # such as a day that no calendar has
         raise InvalidStream(
             f"{path}: not readable as YAML ({' '.join(str(error).split())})"
         ) from None

@@ -12,11 +12,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
-from gmm_core.pipeline.settings.common import Frozen, Name
+from gmm_core.pipeline.settings.common import Day, Frozen, Name
 from gmm_core.pipeline.settings.features import AnyFeature, CategoricalSettings, FeatureSettings
 from gmm_core.pipeline.settings.gates import Gates, Scoring
 from gmm_core.pipeline.settings.mixtures import MixtureSettings, WindowSettings
@@ -27,16 +27,20 @@ from gmm_core.pipeline.settings.watching import DriftSettings, Health, Triggers
 __all__ = ["Stream", "first_problem", "parse_key"]
 
 _OPTIONS = ("coreset", "exact_passes", "path")  # of a fit, that came after blocks had been fitted
+_ROWS_GATE = {"minimum_rows", "completeness", "in_range"}
+_FIT_GATE = {"condition_number", "maximum_weight"}
 
 
 class Stream(Frozen):
     """A declared data set. Frozen: `with_overrides` gives another one."""
 
+    _trial: bool = PrivateAttr(default=False)
+
     stream: Name
     description: str = ""
     owner: str = "data-team"
-    start: dt.date = Field(description="first block key")
-    end: dt.date | None = Field(default=None, description="last block key, for a finished stream")
+    start: Day = Field(description="first block key")
+    end: Day | None = Field(default=None, description="last block key, for a finished stream")
     source: Source
     features: dict[Name, AnyFeature] = Field(min_length=1, max_length=64)
     mixture: MixtureSettings
@@ -119,6 +123,30 @@ class Stream(Frozen):
     def name(self) -> str:
         return self.stream
 
+    @model_validator(mode="after")
+    def _a_trigger_can_act(self) -> Stream:
+        wanted, triggers, mixture = self.triggers.on_drift, self.triggers, self.mixture
+        wrong = ""
+        if wanted == "shorter_window" and triggers.window >= self.window.blocks:
+            wrong = f"triggers.window {triggers.window} must be below window.blocks {self.window.blocks}"
+        elif wanted == "wider_k" and self.window.k is not None:
+            wrong = "window.k is a range: it chooses k every day"
+        elif wanted == "wider_k" and mixture.block_components <= mixture.k:
+            wrong = (
+                f"mixture.block_k {mixture.block_components} must be above mixture.k {mixture.k}: "
+                "of fewer components there are none to add"
+            )
+        elif wanted == "new_baseline" and self.drift.baseline is not None:
+            wrong = f"drift.baseline {self.drift.baseline} is fixed: leave it out"
+        if wrong:
+            raise ValueError(f"triggers.on_drift {wanted!r} could do nothing: {wrong}")
+        return self
+
+    @property
+    def trial(self) -> bool:
+        """Whether this is not what the stream file declares: its versions are no day's own."""
+        return self._trial
+
     @property
     def numeric_features(self) -> dict[str, FeatureSettings]:
         """The numeric ones, in declared order."""
@@ -139,8 +167,22 @@ class Stream(Frozen):
     @property
     def rows_fingerprint(self) -> str:
         """Hash of the rules that landed rows have to meet."""
-        gates = self.gates.model_dump(exclude={"against_window"})  # no rule of rows
-        return _digest({"features": self.model_dump()["features"], "gates": gates})
+        return self._rules(_ROWS_GATE)
+
+    @property
+    def gate_fingerprint(self) -> str:
+        """Hash of the rules that a fit has to meet, and its rows; those of a day beside the days
+        before it are left out, for they change with these."""
+        return self._rules(_ROWS_GATE | _FIT_GATE)
+
+    def _rules(self, names: set[str]) -> str:
+        # What is no such rule counts as its default: blocks stay landed when it is another.
+        gates = Gates().model_dump(exclude={"against_window"})
+        gates |= self.gates.model_dump(include=names)
+        features = self.model_dump()["features"]
+        for feature in features.values():
+            feature |= {"unit": ""} if "unit" in feature else {}
+        return _digest({"features": features, "gates": gates})
 
     @property
     def fit_fingerprint(self) -> str:
@@ -166,7 +208,8 @@ class Stream(Frozen):
                 "covariance_type": self.mixture.covariance_type,
                 # What is off says nothing: versions stay the same when there is another option.
                 "window": self.window.model_dump(exclude_none=True),
-                "scoring": self.scoring.model_dump(),
+                # What is written beside the scores is no part of a version.
+                "scoring": self.scoring.model_dump(exclude={"also"}),
                 "seed": self.mixture.seed,
             }
         )
@@ -177,8 +220,13 @@ class Stream(Frozen):
         window: int | None = None,
         covariance_type: str | None = None,
     ) -> Stream:
-        """The same stream with other settings; `None` keeps a setting. Raises `InvalidInput`."""
-        data = self.model_dump()
+        """The same stream with other settings, on trial; `None` keeps a setting. Raises `InvalidInput`.
+
+        A trial sets nothing off: its triggers are the default's.
+        """
+        if (k, window, covariance_type) == (None, None, None):
+            return self
+        data = self.model_dump(exclude={"triggers"})
         if k is not None:
             data["mixture"]["k"] = k
         if covariance_type is not None:
@@ -187,12 +235,15 @@ class Stream(Frozen):
             data["window"]["blocks"] = window
             data["window"]["minimum_blocks"] = min(window, data["window"]["minimum_blocks"])
         try:
-            return Stream.model_validate(data)
+            changed = Stream.model_validate(data)
         except ValidationError as error:
             key, got, allowed = first_problem(error)
             raise InvalidInput(
                 f"override {key} of stream {self.name!r} is wrong", got=got, bound=allowed
             ) from None
+        declared = self.model_dump(exclude={"triggers"})
+        changed._trial = changed.model_dump(exclude={"triggers"}) != declared  # noqa: SLF001 (its own class)
+        return changed
 
 
 def _digest(value: Any) -> str:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from gmm_core import errors
 from gmm_core.config import load_settings
 from gmm_core.errors import BlockmixError, ComputationFailed, InvalidInput, Refused
 from gmm_core.pipeline import verbs
@@ -55,11 +54,7 @@ def submitted_fit(stream: Stream, key: str, ticket: str, at: Services) -> None:
     try:
         answer["outcome"] = verbs.fit(stream, key, at).to_dict()
     except (InvalidInput, Refused) as error:
-        answer["refusal"] = {
-            "kind": type(error).__name__,
-            "message": str(error),
-            "pages": getattr(error, "pages", {}),
-        }
+        answer["refusal"] = error.to_dict()
     at.store.save_record(stream.name, SUBMITTED, key, answer)
 
 
@@ -76,10 +71,6 @@ def take_answer(stream: Stream, key: str, ticket: str, at: Services) -> Outcome:
             bound=ticket,
             remedy="read the log of the task that submitted it, and clear that task",
         )
-    refusal = answer.get("refusal")
-    if refusal is None:
-        return Outcome(**answer["outcome"])
-    error: BlockmixError = getattr(errors, refusal["kind"])(refusal["message"])
-    if isinstance(error, Refused):
-        error.pages = refusal["pages"]
-    raise error
+    if "refusal" in answer:
+        raise BlockmixError.from_dict(answer["refusal"])
+    return Outcome(**answer["outcome"])

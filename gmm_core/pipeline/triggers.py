@@ -1,8 +1,10 @@
 """Triggers: what an alarm of drift sets off, within a budget.
 
 A trigger acts once when an alarm goes up, not every day that it stays up. What it makes is a challenger
-like others: it is promoted by the same rule. What it did is a record of the block, and the records are the
-budget: when there are enough of them within the days, nothing more is done, and the answer says so.
+like others: it is promoted by the same rule, and by a person's word where the stream asks for one. What it
+did is a record of the block, and the records are the budget: when there are enough of them within the days,
+nothing more is done, and the answer says so. A trigger never stops the day: where a gate refuses what it
+makes, the day's own window goes on.
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from gmm_core.errors import InvalidInput, Refused
+from gmm_core.pipeline.aliases import TRIGGER
 from gmm_core.pipeline.drifting import SECTION, set_baseline
 from gmm_core.pipeline.outcome import Outcome
 from gmm_core.pipeline.ports import Services
-from gmm_core.pipeline.promotion import TRIGGER, promote
+from gmm_core.pipeline.promotion import promote
 from gmm_core.pipeline.settings.mixtures import MAX_K
 from gmm_core.pipeline.streams import Stream, parse_key
 from gmm_core.pipeline.window_verbs import merge
+from gmm_core.pipeline.windows import window_blocks
 
 __all__ = ["react"]
 
@@ -26,7 +31,10 @@ _SECTION = "triggers"
 def react(stream: Stream, key: str, at: Services) -> Outcome:
     """Do what the stream asks for where drift was found in a block, if the budget allows it.
 
-    Raises what `merge` and `promote` raise. A block is reacted to once.
+    A block is reacted to once. The fact `version` is what was made; where a person is to be asked about it,
+    it is also the fact `asks`. What cannot be made costs no budget.
+
+    Raises what `merge` and `promote` raise, but for a refusal: that is a decision.
     """
     parse_key(key)
     done = at.store.manifest(stream.name, _SECTION, key)
@@ -43,27 +51,38 @@ def react(stream: Stream, key: str, at: Services) -> Outcome:
     if spent >= stream.triggers.budget:
         why = f"budget spent: {spent} in {stream.triggers.days} days"
         return _answer(stream, key, False, {"decision": why, "alarms": " ".join(raised)})
-    facts = {"action": wanted, "alarms": " ".join(raised), **_act(stream, key, at)}
+    said = {"action": wanted, "alarms": " ".join(raised)}
+    try:
+        made = _act(stream, key, at)
+    except (InvalidInput, Refused) as refusal:
+        return _answer(stream, key, False, {**said, "decision": f"not done: {refusal}"})
+    if not made:
+        return _answer(stream, key, False, {**said, "decision": "the window is as short already"})
+    facts = {**said, **made}
     at.store.save_record(stream.name, _SECTION, key, facts)
     return _answer(stream, key, True, {**facts, "decision": f"did {wanted}"})
 
 
 def _act(stream: Stream, key: str, at: Services) -> dict[str, Any]:
+    """What was made, as facts; none where it would be what is there."""
     wanted, triggers = stream.triggers.on_drift, stream.triggers
     if wanted == "new_baseline":
         set_baseline(stream, key, at)
         return {"baseline": key}
     if wanted == "shorter_window":
-        changed = stream.with_overrides(window=min(triggers.window, stream.window.blocks))
+        changed = stream.with_overrides(window=triggers.window)
+        if len(window_blocks(changed, key, at)) == len(window_blocks(stream, key, at)):
+            return {}
     else:
         # The blocks stay as they were fitted: more components than they have there are none to keep.
         most = min(stream.mixture.block_components, MAX_K)
         changed = stream.with_overrides(k=min(stream.mixture.k + triggers.more_k, most))
-    merged = merge(changed, key, at)
-    promoted = promote(changed, key, at, merged.facts["version"])
-    if promoted.changed:  # the stream's own version of this window must not take its place again
-        at.registry.annotate(stream.name, merged.facts["version"], {TRIGGER: wanted})
-    return {"version": merged.facts["version"], "promotion": promoted.facts["decision"]}
+    version = merge(changed, key, at).facts["version"]
+    # The stream's own version of this window must not take its place again.
+    at.registry.annotate(stream.name, version, {TRIGGER: wanted})
+    promoted = promote(changed, key, at, version).facts
+    asks = {"asks": version} if "asks" in promoted else {}
+    return {"version": version, "promotion": promoted["decision"], **asks}
 
 
 def _spent(stream: Stream, key: str, at: Services) -> int:

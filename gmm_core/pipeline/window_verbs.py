@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from gmm_core.errors import ModelRefused
 from gmm_core.model import DensityModel
-from gmm_core.pipeline.aliases import CHALLENGER
+from gmm_core.pipeline.aliases import CHALLENGER, TRIGGER
+from gmm_core.pipeline.describing import describe, is_the_days
 from gmm_core.pipeline.drifting import watch_drift
 from gmm_core.pipeline.labelling import label_tags, labels_of, numbers_of
 from gmm_core.pipeline.lineage import (
@@ -29,8 +30,10 @@ __all__ = ["merge", "remerge"]
 def merge(stream: Stream, key: str, at: Services) -> Outcome:
     """Pool the window's block mixtures, reduce them to k, and register the result as challenger.
 
-    The window is the b newest present blocks up to `key`. Raises `ModelRefused` when too few
-    blocks are there or the model gate refuses the window mixture.
+    The window is the b newest present blocks up to `key`. A stream on trial gives a version as well, but
+    says nothing of the day: drift is watched under the declared settings alone.
+
+    Raises `ModelRefused` when too few blocks are there or the model gate refuses the window mixture.
     """
     parse_key(key)
     blocks = window_blocks(stream, key, at)
@@ -98,17 +101,29 @@ def _complete(
 ) -> bool:
     """What belongs to a registered version besides itself; whether any of it was missing."""
     changed = False
-    described = at.store.manifest(stream.name, "components", key)
-    if described != {"version": version.version}:
+    own = not stream.trial and not is_the_days(version, at)
+    if own or model is not None:
         model = model or at.registry.load(stream.name, version.version)
         measure_version(stream, key, version, model, at)
-        at.store.save_components(stream.name, key, version.version, model)
         changed = True
-    watch_drift(stream, key, version, at)
-    challenger = at.registry.alias(stream.name, CHALLENGER)
-    if challenger is None or (
-        challenger.version != version.version and challenger.last_block <= version.last_block
-    ):
+    if own:
+        describe(version, at, model)
+    if not stream.trial:
+        watch_drift(stream, key, version, at)
+    if _challenges(stream, version, at):
         at.registry.point(stream.name, CHALLENGER, version.version)
         changed = True
     return changed
+
+
+def _challenges(stream: Stream, version: ModelVersion, at: Services) -> bool:
+    """Whether the alias is this version's: what drift asked for in this block keeps it."""
+    challenger = at.registry.alias(stream.name, CHALLENGER)
+    if challenger is None or challenger.last_block < version.last_block:
+        return True
+    asked_for = TRIGGER in challenger.tags
+    return (
+        challenger.last_block == version.last_block
+        and challenger.version != version.version
+        and not asked_for
+    )

@@ -6,7 +6,9 @@ Spark, landing never imports MLflow.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gmm_core.config import Settings, load_settings
@@ -17,8 +19,9 @@ from gmm_core.pipeline.verbs import Outcome
 if TYPE_CHECKING:
     from gmm_core.pipeline.ports import BlockEngine, BlockStore, Gate, ModelRegistry
     from gmm_core.spark.engine import SparkEngine
+    from gmm_core.warehouse.models import ModelBuilt
 
-__all__ = ["Installation", "build_marts", "generate", "open_services"]
+__all__ = ["Installation", "build_marts", "document_marts", "generate", "open_services"]
 
 
 class Installation:
@@ -55,15 +58,23 @@ def open_services(settings: Settings | None = None) -> Installation:
     return Installation(settings or load_settings())
 
 
-def build_marts(stream: Stream, key: str | None, settings: Settings | None = None) -> Outcome:
+def build_marts(
+    stream: Stream,
+    key: str | None,
+    settings: Settings | None = None,
+    *,
+    tell: Callable[[tuple[ModelBuilt, ...]], object] = lambda models: None,
+) -> Outcome:
     """Run dbt for one block of a stream, or for all of them with `key=None`.
+
+    `tell` hears what became of each model, however the build ends.
 
     Raises `OutputRefused` when a data test found rows it should not find.
     """
     from gmm_core.warehouse import build_marts as build
 
     settings = settings or load_settings()
-    built = build(stream, key, settings.lake_url, settings.warehouse_root)
+    built = build(stream, key, settings.lake_url, settings.warehouse_root, tell)
     scope = built.key or "all"
     if not built.passed:
         raise OutputRefused(
@@ -77,6 +88,14 @@ def build_marts(stream: Stream, key: str | None, settings: Settings | None = Non
         "seconds": round(built.seconds, 2),
     }
     return Outcome("marts", stream.name, scope, True, facts)
+
+
+def document_marts(stream: Stream, settings: Settings | None = None) -> Path:
+    """Write the documentation of a stream's tables, one HTML file; its path."""
+    from gmm_core.warehouse import document_marts as document
+
+    settings = settings or load_settings()
+    return document(stream, settings.lake_url, settings.warehouse_root)
 
 
 def generate(

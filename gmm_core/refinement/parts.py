@@ -98,13 +98,19 @@ class Parts:
     def features(self) -> Array:
         """(q, n): 1, the mean and the second moments about the origin, each of them once."""
         n, d = self.means.shape
-        first, second = _pairs(d)[:2] if self.full else (np.arange(d),) * 2
-        features = np.empty((1 + d + len(first), n))
+        features = np.empty((1 + d + (len(_pairs(d)[0]) if self.full else d), n))
         features[0] = 1.0
-        features[1 : 1 + d] = self.means.T
-        np.multiply(features[1 + first], features[1 + second], out=features[1 + d :])
+        means, seconds = features[1 : 1 + d], features[1 + d :]
+        means[:] = self.means.T
+        if self.full:  # pair after pair in the order of `_pairs`: what has i first is one piece
+            at = 0
+            for i in range(d):
+                np.multiply(means[i], means[i:], out=seconds[at : at + d - i])
+                at += d - i
+        else:
+            np.square(means, out=seconds)
         if self.covariances is not None:
-            features[1 + d :] += _packed(self.covariances, self.full).T
+            seconds += _packed(self.covariances, self.full).T
         return features
 
     def some(self, which: NDArray[np.bool_]) -> Parts:

@@ -33,12 +33,16 @@ def crosses(pooled: Model, most: int, width: float, rng: np.random.Generator) ->
     arms = np.sqrt(d * (1 - width)) * _axes(pooled, split, rng)
     places = pooled.means[split, None, :]
     means = np.concatenate([places + arms, places - arms], axis=1).reshape(-1, d)
-    narrow = np.repeat(width * pooled.covariances[split], 2 * d, axis=0)
     weights = np.repeat(pooled.weights[split] / (2 * d), 2 * d)
+    # Filled in place: these are megabytes, and every copy of them costs as much as a step of EM.
+    covariances = np.empty((len(means) + len(rest), *pooled.covariances.shape[1:]))
+    narrow = covariances[: len(means)].reshape(crossed, 2 * d, *covariances.shape[1:])
+    narrow[:] = (width * pooled.covariances[split])[:, None]
+    covariances[len(means) :] = pooled.covariances[rest]
     return Parts(
         np.concatenate([weights, pooled.weights[rest]]),
         np.concatenate([means, pooled.means[rest]]),
-        np.concatenate([narrow, pooled.covariances[rest]]),
+        covariances,
         pooled.full,
     )
 

@@ -43,7 +43,7 @@ MODEL_FILE = "model.json"
 _PACKAGE = "gmm_core"
 _SOURCES = Path(__file__).resolve().parent.parent
 _SCRIPT = Path(__file__).with_name("served_model.py")
-_FOLDERS = ("covariances", "fitting")  # of numerics that mixtures are made of
+_FOLDERS = ("answering", "covariances", "fitting", "mixed", "normalising")  # numerics of models
 _MODULE = rf"\.(?:(?:{'|'.join(_FOLDERS)})\.)?\w+"
 _IMPORT = re.compile(rf"^(\s*from ){_PACKAGE}({_MODULE} import )", flags=re.MULTILINE)
 
@@ -159,7 +159,7 @@ def _likeliest(levels: list[dict[str, Any]], component: int, feature: str) -> st
 
 
 def signature(model: DensityModel) -> ModelSignature:
-    """Features in source units as doubles, categorical ones as text, and `output`, the name of one."""
+    """Features in source units as doubles, categorical ones as text; `output` and `form` by name."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
@@ -172,7 +172,12 @@ def signature(model: DensityModel) -> ModelSignature:
                 for feature in model.features
             ]
         ),
-        params=ParamSchema([ParamSpec("output", DataType.string, OUTPUTS[0])]),
+        params=ParamSchema(
+            [
+                ParamSpec("output", DataType.string, OUTPUTS[0]),
+                ParamSpec("form", DataType.string, ""),  # as the model was loaded
+            ]
+        ),
     )
 
 
@@ -213,6 +218,7 @@ def save_served_model(model: DensityModel, card: str, logged: LoggedModel, scrat
         signature=signature(model),
         input_example=(pd.DataFrame(example_rows(model)), {"output": OUTPUTS[0]}),
         pip_requirements=list(code.requirements),
+        model_config={"form": "rows"},
         metadata={"stream": model.stream, "anomaly_above": model.anomaly_above},
     )
     (folder / "model_card.md").write_text(card, encoding="utf-8")

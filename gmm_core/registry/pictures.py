@@ -48,7 +48,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _densities(model: DensityModel) -> Figure:
-    columns = min(_COLUMNS, len(model.features))
+    columns = 2 if len(model.features) == 4 else min(_COLUMNS, len(model.features))  # no holes
     lines = -(-len(model.features) // columns)
     figure = _figure(3.6 * columns, 2.7 * lines)
     axes = figure.subplots(lines, columns, squeeze=False).ravel()

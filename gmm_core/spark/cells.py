@@ -1,4 +1,4 @@
-"""Cells in Spark: columns of any number of rows become weighted cells in one job.
+"""Cells in Spark: columns of any number of rows become weighted cells in one query.
 
 The row path is Spark SQL alone: some sums, products and comparisons a value, then a hash aggregate.
 What comes back is some thousand rows a column.
@@ -6,8 +6,8 @@ What comes back is some thousand rows a column.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Mapping, Sequence
 from functools import reduce
 
 import fsspec
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as sf
 
 from gmm_core.arrays import Array
@@ -28,7 +28,6 @@ from gmm_core.squashing.grid import FURTHEST, Grid
 
 __all__ = [
     "in_feature_space",
-    "in_one_job",
     "look",
     "look_at_files",
     "squash_columns",
@@ -47,19 +46,20 @@ def squash_columns(
     *,
     weight: str | None = None,
 ) -> dict[str, Cells]:
-    """The cells of each column: one Spark job, and one before it on a few rows without `grids`.
+    """The cells of each column: one query, and one before it on a few rows without `grids`.
 
     Parameters
     ----------
     columns : names of numeric columns.
     grids : how to divide each; from `look` when left out. `Grid.of_sample` makes one of any sample.
-    weight : a column of row weights, 0 or more; a row of weight 0 or NULL counts for nothing.
+    weight : a column of row weights, finite and 0 or more; a row of weight 0 or NULL counts for nothing.
 
     Rows without a number are counted in `Cells.apart`.
 
     Raises
     ------
-    InvalidInput : no columns, one that is not there or not numeric, or no grid for one.
+    InvalidInput : no columns, one that is not there or not numeric, no grid for one, or weights that
+        are no weights.
     ServiceUnavailable : Spark failed.
     """
     if not columns or len(set(columns)) < len(columns):
@@ -69,11 +69,13 @@ def squash_columns(
     missing = [name for name in columns if name not in grids]
     if missing:
         raise InvalidInput("columns without a grid", got=missing, bound="a grid for each column")
-    with spark_errors("columns cannot be squashed", remedy=_REMEDY), in_one_job(frame.sparkSession):
+    with spark_errors("columns cannot be squashed", remedy=_REMEDY):
         parts = [
             _summed(frame, index, name, grids[name], weight) for index, name in enumerate(columns)
         ]
         rows = reduce(DataFrame.unionAll, parts).collect()
+    if wrong := [row["wrong"] for row in rows if row["wrong"] is not None]:
+        raise InvalidInput(f"weights in column {weight!r}", got=wrong[0], bound="finite, 0 or more")
     return {
         name: _cells([row for row in rows if row["column"] == index], grids[name])
         for index, name in enumerate(columns)
@@ -143,26 +145,12 @@ def in_feature_space(feature: Feature) -> Column:
     return forward[feature.transform].alias(feature.name)
 
 
-@contextmanager
-def in_one_job(spark: SparkSession) -> Iterator[None]:
-    """Queries that run inside are one Spark job each.
-
-    Adaptive execution makes a job of every shuffle, to plan anew after each: here the shuffled rows
-    are few, or their number is known. It is on again afterwards, as every session of ours has it.
-    """
-    spark.conf.set("spark.sql.adaptive.enabled", "false")
-    try:
-        yield
-    finally:
-        spark.conf.set("spark.sql.adaptive.enabled", "true")
-
-
 def _summed(frame: DataFrame, index: int, name: str, grid: Grid, weight: str | None) -> DataFrame:
     """One row for each occupied cell of the column, and for each kind of row that is in none."""
     heavy = sf.lit(1.0) if weight is None else _number(weight)
     rows = frame.select(_number(name).alias("x"), heavy.alias("w"))
     if weight is not None:
-        rows = rows.where(sf.col("w") > 0)
+        rows = rows.where(sf.col("w") != 0)
     # A step each: what is used more than once is computed once.
     several = len(grid.zones) > 1
     if several:
@@ -181,6 +169,7 @@ def _summed(frame: DataFrame, index: int, name: str, grid: Grid, weight: str | N
     sums = rows.groupBy(*(["zone"] if several else []), "key").agg(
         total.alias("weight"), sf.sum(first).alias("first"), sf.sum(second).alias("second"),
         sf.min("x").alias("low"), sf.max("x").alias("high"),
+        sf.max(sf.when(~w.between(0.0, sys.float_info.max), w)).alias("wrong"),
     )  # fmt: skip
     zone = sf.col("zone") if several else sf.lit(0)
     return sums.select(sf.lit(index).alias("column"), zone.alias("zone"), *sums.columns[several:])
@@ -225,7 +214,7 @@ def _cells(rows: Sequence[Row], grid: Grid) -> Cells:
         elif np.isinf(row["key"]):
             apart += Apart(infinite=row["weight"])
         else:
-            inside.append(tuple(row)[1:])
+            inside.append(tuple(row)[1:-1])
     if not inside:
         return Cells.nothing(grid, apart)
     zone, key, weight, first, second, low, high = np.array(inside, dtype=np.float64).T

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import hashlib
 
+import fsspec
+import pyarrow as pa
+import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-__all__ = ["content", "quoted", "write_rows"]
+__all__ = ["content", "quoted", "rows_in", "write_rows"]
+
+
+def rows_in(folder: str) -> int:
+    """Rows of the Parquet files in a folder, from their footers: no Spark job.
+
+    0 where they cannot be read: Spark, which reads them next, says why.
+    """
+    system, path = fsspec.core.url_to_fs(folder)
+    try:
+        return int(ds.dataset(path, filesystem=system, format="parquet").count_rows())
+    except (pa.ArrowInvalid, OSError):
+        return 0
 
 
 def write_rows(rows: DataFrame, target: str) -> DataFrame:

@@ -7,7 +7,6 @@ partitions, and any range of rows can be had by itself. All of it is Spark SQL: 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import math
 
 import numpy as np
@@ -18,6 +17,7 @@ from gmm_core.arrays import Array
 from gmm_core.covariances.cholesky import cholesky
 from gmm_core.errors import InvalidInput
 from gmm_core.features import TransformName
+from gmm_core.spark.draws import normals, uniform
 from gmm_core.synthetic import TRANSACTIONS, Recipe
 
 __all__ = ["FIRST_DAY", "INJECTED", "generate"]
@@ -63,8 +63,8 @@ def generate(
     draws = numbers.withColumns(
         {
             "day": sf.expr(f"row_id * {days} div {rows}") if days > 1 else sf.lit(0),
-            "share": _uniform(seed, "component"),
-            **_normals(recipe.mixture.n_features, seed),
+            "share": uniform(seed, "component", "row_id"),
+            **normals(recipe.mixture.n_features, seed, "row_id"),
         }
     )
     # A step of its own, or every comparison would hash the row again.
@@ -87,15 +87,6 @@ def _check(**numbers: int) -> None:
             raise InvalidInput(f"{name} to generate", got=value, bound="1 to 10^12")
 
 
-def _uniform(seed: int, draw: str) -> Column:
-    """Above 0 and below 1, 52 bits; `draw` names what it decides."""
-    salt = int.from_bytes(
-        hashlib.sha256(f"{seed}/{draw}".encode()).digest()[:8], "big", signed=True
-    )
-    bits = sf.shiftrightunsigned(sf.xxhash64(sf.lit(salt), sf.col("row_id")), 12)
-    return (bits + 0.5) * 2.0**-52
-
-
 def _which(recipe: Recipe) -> Column:
     """The component whose part of [anomalies, 1] the share falls into; k for an anomaly, below."""
     k = recipe.mixture.n_components
@@ -104,16 +95,6 @@ def _which(recipe: Recipe) -> Column:
     for index, upper in reversed(list(enumerate(bounds[:-1]))):
         chosen = sf.when(sf.col("share") < float(upper), index).otherwise(chosen)
     return sf.when(sf.col("share") < recipe.anomalies, k).otherwise(chosen)
-
-
-def _normals(d: int, seed: int) -> dict[str, Column]:
-    """Standard normal columns z0, z1, ..., two from each pair of uniforms."""
-    made = {}
-    for index in range(d):
-        radius = sf.sqrt(sf.log(_uniform(seed, f"radius {index // 2}")) * -2.0)
-        angle = _uniform(seed, f"angle {index // 2}") * (2 * math.pi)
-        made[f"z{index}"] = radius * (sf.sin(angle) if index % 2 else sf.cos(angle))
-    return made
 
 
 def _values(recipe: Recipe) -> list[Column]:
@@ -146,7 +127,7 @@ def _looked_up(table: Array) -> Column:
 
 def _time(recipe: Recipe, start: dt.date, seed: int) -> Column:
     """`Recipe.clock` of a uniform share, on the row's day."""
-    share = _uniform(seed, "clock")
+    share = uniform(seed, "clock", "row_id")
     turned = share + sf.sin(share * (2 * math.pi)) * (recipe.season / (2 * math.pi))
     clock = sf.pmod(turned + (recipe.peak / 24 - 0.5), sf.lit(1.0))
     first = (start - dt.date(1970, 1, 1)).days * _DAY

@@ -16,7 +16,7 @@ from gmm_core.pipeline.settings.sources import Source
 from gmm_core.pipeline.streams import Stream
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.files import content, quoted, write_rows
-from gmm_core.spark.source import day_rows
+from gmm_core.spark.source import day_rows, pinned
 
 __all__ = ["land"]
 
@@ -39,6 +39,8 @@ def land(spark: SparkSession, stream: Stream, key: str, target: str) -> Landing:
     ServiceUnavailable : Spark failed.
     """
     _check_names(stream)
+    stream = pinned(stream)
+    version = stream.source.version
     day = day_rows(spark, stream, key)
     with _naming_the_key(day, stream):
         rows = _block_rows(day, stream.source)
@@ -51,10 +53,10 @@ def land(spark: SparkSession, stream: Stream, key: str, target: str) -> Landing:
     with spark_errors("the landed rows cannot be read back", remedy="land the block again"):
         count, digest = content(written)
     if not stream.source.having:
-        return Landing(count, 0, digest)
+        return Landing(count, 0, digest, version)
     # Not an Observation: a Spark Connect server under load answers it with nothing.
     with _naming_the_key(day, stream):
-        return Landing(count, rows.count() - count, digest)
+        return Landing(count, rows.count() - count, digest, version)
 
 
 def _block_rows(day: DataFrame, source: Source) -> DataFrame:

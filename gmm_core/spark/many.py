@@ -1,4 +1,4 @@
-"""Many blocks at once: one Spark job fits each group of rows in a worker, side by side."""
+"""Many blocks at once: one query fits each group of rows in a worker, side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pyspark.sql import functions as sf
 from gmm_core import codec
 from gmm_core.errors import BlockmixError, InvalidInput
 from gmm_core.features import Feature
-from gmm_core.spark.cells import in_one_job
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.files import quoted
 from gmm_core.spark.workers import BLOCK, FITTED, fit_group, unpack
@@ -30,7 +29,7 @@ def fit_blocks(
     digests: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> dict[str, BlockSummary | BlockmixError]:
-    """Fit a block mixture to the rows of each key: one Spark job for all of them.
+    """Fit a block mixture to the rows of each key: one query for all of them.
 
     Each block is fitted whole, in one worker's memory; the rows of a key are in one worker at a time.
 
@@ -55,9 +54,10 @@ def fit_blocks(
     with spark_errors("blocks cannot be fitted", remedy="check columns and rows"):
         label = sf.col(quoted(key)).cast("string").alias(BLOCK)
         rows = frame.select(label, *selected(features))
-        with in_one_job(frame.sparkSession):
-            fits = rows.groupBy(BLOCK).applyInArrow(fit_group(task, dict(digests or {})), FITTED)
-            answers = fits.collect()
+        # A number that is said stays: adaptive execution would pack small blocks into one worker.
+        parts = int(frame.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+        groups = rows.repartition(parts, BLOCK).groupBy(BLOCK)
+        answers = groups.applyInArrow(fit_group(task, dict(digests or {})), FITTED).collect()
     if any(block is None for block, _, _ in answers):
         raise InvalidInput(f"rows without a block key in column {key!r}", remedy="drop these rows")
     return {

@@ -13,6 +13,7 @@ from gmm_core.health.scores import Scores
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.streams import Stream
 from gmm_core.spark.failures import spark_errors
+from gmm_core.spark.files import rows_in
 from gmm_core.spark.workers import score_batches
 
 __all__ = ["score"]
@@ -30,13 +31,16 @@ def score(
     """
     if not models:
         return Scores.of(models, {})  # says what is missing
-    label = stream.health.label
-    names = [*models[0].feature_names, *([label] if label else [])]
     with spark_errors(
         f"block {key} of {stream.name} cannot be scored", remedy="land the block again"
     ):
-        landed = spark.read.parquet(rows).select(*(sf.col(name) for name in names))
+        landed = spark.read.parquet(rows)
+        # A label that was declared after these rows had landed is not among them: then none is measured.
+        label = stream.health.label if stream.health.label in landed.columns else None
+        names = [*models[0].feature_names, *([label] if label else [])]
+        landed = landed.select(*(sf.col(name) for name in names))
         plain = [codec.to_dict(model) for model in models]
-        answers = landed.mapInArrow(score_batches(plain, label), "scores string").collect()
+        scored = landed.mapInArrow(score_batches(plain, label, rows_in(rows)), "scores string")
+        answers = scored.collect()
     parts = [Scores.from_dict(json.loads(answer["scores"])) for answer in answers]
     return sum(parts, Scores.empty(len(models)))

@@ -18,12 +18,12 @@ from pyspark.sql import types as st
 
 from gmm_core.errors import InvalidInput, InvalidSource
 from gmm_core.pipeline.streams import Stream, parse_key
-from gmm_core.spark.delta import delta_rows
+from gmm_core.spark.delta import delta_rows, newest_version
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.files import quoted
 from gmm_core.spark.postgres import day_of_table
 
-__all__ = ["day_rows", "resolve"]
+__all__ = ["day_rows", "pinned", "resolve"]
 
 _PACKAGE = "package:"
 # No file has its times in nanoseconds before 1973: below are seconds, milli- or microseconds.
@@ -65,6 +65,19 @@ def _package_file(path: str) -> Path:
             f"source.path: package {name!r} has no such file", **wrong, remedy="correct the path"
         )
     return target
+
+
+def pinned(stream: Stream) -> Stream:
+    """The stream with the version of its source said, where it has versions: the newest of now.
+
+    So every pass over the source reads the same rows, and it can be recorded which. Raises as
+    `day_rows`.
+    """
+    source = stream.source
+    if source.format != "delta" or source.version is not None:
+        return stream
+    version = newest_version(stream.name, resolve(str(source.path)))
+    return stream.model_copy(update={"source": source.model_copy(update={"version": version})})
 
 
 def day_rows(spark: SparkSession, stream: Stream, key: str) -> DataFrame:

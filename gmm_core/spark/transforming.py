@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as sf
@@ -14,17 +15,17 @@ from gmm_core.model import DensityModel
 from gmm_core.pipeline.ports import Scored
 from gmm_core.pipeline.streams import Stream
 from gmm_core.spark.failures import spark_errors
-from gmm_core.spark.files import write_rows
+from gmm_core.spark.files import rows_in, write_rows
 from gmm_core.spark.workers import transform_batches
 
-__all__ = ["transform"]
+__all__ = ["transform", "transformed_columns"]
 
-_ANSWERS = {
-    "component": st.IntegerType(),
-    "component_id": st.IntegerType(),
-    "log_prob": st.DoubleType(),
-    "score": st.DoubleType(),
-    "anomaly": st.BooleanType(),
+# Of the arrays that a model answers with, by what they hold.
+_KINDS = {
+    "i": st.IntegerType(),
+    "f": st.DoubleType(),
+    "b": st.BooleanType(),
+    "O": st.StringType(),
 }
 
 
@@ -48,8 +49,10 @@ def transform(
     doing = f"block {key} of {stream.name} cannot be transformed"
     with spark_errors(doing, remedy="land the block again"):
         landed = spark.read.parquet(rows)
-        schema = _schema(landed.schema, model, doing)
-        made = landed.mapInArrow(transform_batches(codec.to_dict(model)), schema)
+        also = stream.scoring.also
+        schema = _schema(landed.schema, model, also, doing)
+        run = transform_batches(codec.to_dict(model), rows_in(rows), also)
+        made = landed.mapInArrow(run, schema)
         stamped = made.select(
             "*",
             sf.lit(version).cast("int").alias("model_version"),
@@ -62,7 +65,9 @@ def transform(
     return Scored(count, anomalies, math.nan if mean is None else mean, tuple(written.columns))
 
 
-def _schema(landed: st.StructType, model: DensityModel, doing: str) -> st.StructType:
+def _schema(
+    landed: st.StructType, model: DensityModel, also: Sequence[str], doing: str
+) -> st.StructType:
     """What `transform_batches` gives back for the landed columns."""
     missing = [name for name in model.feature_names if name not in landed.names]
     if missing:
@@ -72,6 +77,10 @@ def _schema(landed: st.StructType, model: DensityModel, doing: str) -> st.Struct
             bound=", ".join(landed.names),
             remedy="land the block again",
         )
-    made = {name: st.DoubleType() for name in model.normalised_names} | _ANSWERS
-    fields = [st.StructField(name, kind) for name, kind in made.items()]
-    return st.StructType([*landed.fields, *fields])
+    return st.StructType([*landed.fields, *transformed_columns(model, also)])
+
+
+def transformed_columns(model: DensityModel, also: Sequence[str] = ()) -> list[st.StructField]:
+    """The columns that `transform_batches` appends: those of the model's answer to no rows."""
+    made = model.transform({name: [] for name in model.feature_names}, also)
+    return [st.StructField(name, _KINDS[values.dtype.kind]) for name, values in made.items()]

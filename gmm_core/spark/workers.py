@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gmm_core import codec, errors
+from gmm_core import codec
 from gmm_core.arrays import Array
 from gmm_core.block import fit_block
 from gmm_core.errors import BlockmixError
+from gmm_core.evaluation import parts_of
 from gmm_core.features import Feature, to_matrix
 from gmm_core.fitting.estep import Joint, Statistics
 from gmm_core.fitting.kernel import kernel_of
@@ -158,16 +159,17 @@ def fit_rows(task: dict[str, Any], rows: Array) -> BlockSummary:
 
 
 def transform_batches(
-    model: dict[str, Any],
+    model: dict[str, Any], rows: int, also: Sequence[str] = ()
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """For `mapInArrow`: every batch with the columns of `DensityModel.transform` appended."""
+    """For `mapInArrow`: every batch, of so many rows in all, with `DensityModel.transform`'s columns."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         density = codec.from_dict(model, DensityModel)
         for batch in batches:
             try:
                 columns = {f.name: _values(f, batch[f.name]) for f in density.features}
-                made = density.transform(columns)
+                with parts_of(rows):
+                    made = density.transform(columns, also)
             except BlockmixError as error:
                 raise carrying(error) from None
             for name in ("component", "component_id"):
@@ -179,9 +181,9 @@ def transform_batches(
 
 
 def score_batches(
-    models: Sequence[dict[str, Any]], label: str | None
+    models: Sequence[dict[str, Any]], label: str | None, rows: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """For `mapInArrow`: a partition's rows to one row, the JSON of their `Scores` by all models."""
+    """For `mapInArrow`: a partition's rows, of so many in all, to one: the JSON of their `Scores`."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         densities = [codec.from_dict(model, DensityModel) for model in models]
@@ -190,7 +192,8 @@ def score_batches(
             try:
                 columns = {f.name: _values(f, batch[f.name]) for f in densities[0].features}
                 labels = None if label is None else _numbers(batch[label]) > 0
-                total += Scores.of(densities, columns, labels)
+                with parts_of(rows):
+                    total += Scores.of(densities, columns, labels)
             except BlockmixError as error:
                 raise carrying(error) from None
         text = pa.array([json.dumps(total.to_dict())], pa.string())
@@ -201,14 +204,12 @@ def score_batches(
 
 def pack(error: BlockmixError) -> str:
     """An error as text: its class and message."""
-    return json.dumps({"kind": type(error).__name__, "message": str(error)})
+    return json.dumps(error.to_dict())
 
 
 def unpack(text: str) -> BlockmixError:
     """The error that `pack` was given: same class, same message."""
-    data = json.loads(text)
-    error: BlockmixError = getattr(errors, data["kind"])(data["message"])
-    return error
+    return BlockmixError.from_dict(json.loads(text))
 
 
 def carrying(error: BlockmixError) -> RuntimeError:

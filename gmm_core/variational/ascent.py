@@ -1,4 +1,4 @@
-"""Ascent: the loop of variational Bayes, and where it starts; all in standardised space.
+"""Ascent: the loop of variational Bayes, in standardised space.
 
 Unlike EM's, an iteration ends with the M-step: the lower bound then needs no further E-step.
 """
@@ -12,22 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.errors import BlockmixError
 from gmm_core.fitting.estep import Joint, Kernel, Statistics
 from gmm_core.fitting.loop import FitStatus
 from gmm_core.fitting.rows import Rows
-from gmm_core.fitting.seeding import cold_start
-from gmm_core.fitting.starts import best_of, none_usable, sample_size
 from gmm_core.gaussian import CovarianceKind
 from gmm_core.variational.normal_wishart import Posterior, Prior, entropy
 
-__all__ = ["Problem", "Shares", "State", "after", "ascend", "best_ascent", "shared_out"]
+__all__ = ["Problem", "Shares", "State", "after", "ascend", "shared_out"]
 
 Shares = Callable[
     [slice], Array
 ]  # responsibilities (m, k) of a part of the rows, asked for in order
-
-_SAMPLE = 65_536  # rows at least that k-means sees
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,7 @@ class Problem:
     unit : the caller's weight of a row whose weight is 1 in `rows`.
     added : (d,) variance by which each row is blurred.
     tol, max_iter : when to stop.
+    compiled : whether the kernel is compiled code.
     watch : called with the lower bound after each iteration.
     """
 
@@ -50,6 +46,7 @@ class Problem:
     tol: float
     max_iter: int
     kernel: Kernel
+    compiled: bool = False
     watch: Callable[[float], object] | None = None
 
     def statistics(self, joint: Joint) -> Statistics:
@@ -93,20 +90,6 @@ class State:
     status: FitStatus = FitStatus.STOPPED
 
 
-def best_ascent(problem: Problem, prior: Prior, starts: list[State | np.random.Generator]) -> State:
-    """The highest lower bound over these starts; a generator finds its own."""
-
-    def outcome(start: State | np.random.Generator) -> State:
-        state = start if isinstance(start, State) else _cold(problem, prior, start)
-        return ascend(problem, prior, state)
-
-    try:
-        return best_of(starts, outcome, lambda state: state.bound)
-    except BlockmixError as error:
-        remedy = "give covariance_prior, or raise reg_covar (the regularisation)"
-        raise none_usable(problem.k, len(starts), error, remedy) from error
-
-
 def ascend(problem: Problem, prior: Prior, state: State) -> State:
     """The loop: E-step, M-step, lower bound."""
     posterior, bound, trace = state.posterior, state.bound, []
@@ -121,14 +104,6 @@ def ascend(problem: Problem, prior: Prior, state: State) -> State:
         if abs(bound - before) < problem.tol:
             return State(posterior, bound, tuple(trace), FitStatus.CONVERGED)
     return State(posterior, bound, tuple(trace))
-
-
-def _cold(problem: Problem, prior: Prior, rng: np.random.Generator) -> State:
-    """From the groups that k-means finds in the rows, or in a sample of many."""
-    rows, k, kind = problem.rows, problem.k, problem.kind
-    size = sample_size(_SAMPLE, k, rows.n_features)
-    part = rows if len(rows) <= size else rows.sample(size, rng)
-    return after(problem, prior, cold_start(part, k, kind, problem.added, rng).joint(kind))
 
 
 def after(problem: Problem, prior: Prior, joint: Joint) -> State:

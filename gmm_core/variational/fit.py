@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from gmm_core.arrays import frozen_array
 from gmm_core.errors import InvalidInput
+from gmm_core.fitting.compiled import compiled_kernel
 from gmm_core.fitting.kernel import KernelName, kernel_of
 from gmm_core.fitting.loop import FitStatus
 from gmm_core.fitting.reach import in_order
@@ -26,9 +27,10 @@ from gmm_core.fitting.within import knowing_within
 from gmm_core.gaussian import CovarianceKind, CovarianceType, kind_of
 from gmm_core.mixture import Mixture
 from gmm_core.settings import check_settings
-from gmm_core.variational.ascent import Problem, Shares, State, after, best_ascent, shared_out
+from gmm_core.variational.ascent import Problem, Shares, State, after, shared_out
 from gmm_core.variational.normal_wishart import Posterior, Prior
 from gmm_core.variational.priors import PriorSettings
+from gmm_core.variational.starts import best_ascent
 from gmm_core.variational.weight_priors import WeightPriorType
 
 __all__ = ["BayesianResult", "fit_bayesian"]
@@ -147,8 +149,10 @@ def _problem(
     kernel, starts, tol, max_iter, watch = loop
     isotropic = kind.isotropic
     rows, added = Rows.of(X, sample_weight, reg_covar, k, isotropic=isotropic, within=within)
-    chosen = knowing_within(kernel_of(kernel, rows, k, starts, max_iter), rows)
-    return Problem(rows, _unit(sample_weight), k, kind, added, tol, max_iter, chosen, watch)
+    chosen = kernel_of(kernel, rows, k, starts, max_iter)
+    compiled, unit = chosen is compiled_kernel, _unit(sample_weight)
+    chosen = knowing_within(chosen, rows)
+    return Problem(rows, unit, k, kind, added, tol, max_iter, chosen, compiled, watch)
 
 
 def _fitted(

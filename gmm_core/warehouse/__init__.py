@@ -1,18 +1,20 @@
 """The warehouse: runs the dbt project over a stream's scored rows, in process.
 
     <warehouse_root>/<stream>.duckdb   the tables; schemas staging, scoring, marts
+    <warehouse_root>/<stream>.html     what they mean, once somebody asked for it
     <warehouse_root>/<stream>.dbt/     compiled SQL, dbt's parse, what the tables were built for
 
-marts.py    `build_marts` and its answer
+marts.py    `build_marts` and its answer, `document_marts`
 place.py    a stream's files, the lock over them, and what they were built for
-running.py  one `dbt build`, its failures as text
+models.py   which tables there are, and what a build made of each
+running.py  dbt in this process, its failures as text
 
 Importing this package does not import dbt: that takes seconds.
 """
 
 from __future__ import annotations
 
-from gmm_core.warehouse.marts import MartsBuilt, build_marts
+from gmm_core.warehouse.marts import MartsBuilt, build_marts, document_marts
 from gmm_core.warehouse.running import FailedTest
 
-__all__ = ["FailedTest", "MartsBuilt", "build_marts"]
+__all__ = ["FailedTest", "MartsBuilt", "build_marts", "document_marts"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ import fsspec
 
 from gmm_core.errors import InvalidInput, NotFound
 from gmm_core.pipeline.streams import Stream, parse_key
+from gmm_core.warehouse.models import ModelBuilt, built_models
 from gmm_core.warehouse.place import Place
-from gmm_core.warehouse.running import FailedTest, describe, run_dbt
+from gmm_core.warehouse.running import FailedTest, describe, refuse_errors, run_dbt, write_page
 
-__all__ = ["MartsBuilt", "build_marts"]
+__all__ = ["MartsBuilt", "build_marts", "document_marts"]
 
 # Names that the models give to columns of their own, besides those reserved for every stream.
 TAKEN = {
@@ -73,10 +74,17 @@ class MartsBuilt:
         return "; ".join(map(str, self.failures)) + left
 
 
-def build_marts(stream: Stream, key: str | None, lake_url: str, warehouse_root: Path) -> MartsBuilt:
+def build_marts(
+    stream: Stream,
+    key: str | None,
+    lake_url: str,
+    warehouse_root: Path,
+    tell: Callable[[tuple[ModelBuilt, ...]], object] = lambda models: None,
+) -> MartsBuilt:
     """Build and test a stream's tables for one block, or for all blocks with `key=None`.
 
-    Data tests that fail are part of the answer: what follows from them is up to the caller.
+    Data tests that fail are part of the answer: what follows from them is up to the caller. `tell` hears
+    what became of each model, also where this raises because one of them broke.
 
     Raises
     ------
@@ -86,18 +94,18 @@ def build_marts(stream: Stream, key: str | None, lake_url: str, warehouse_root: 
     ComputationFailed : dbt or its SQL broke.
     """
     started = time.perf_counter()
-    files, root = fsspec.core.url_to_fs(lake_url)
-    folder = f"{root}/{stream.name}"
+    files, folder = _folder(stream, lake_url)
     _check_block(files, folder, stream.name, key)
-    local = "file" in files.protocol
-    variables = _variables(stream, folder if local else str(files.unstrip_protocol(folder)))
-    protocol = files.protocol if isinstance(files.protocol, str) else files.protocol[0]
+    variables, protocol = _variables(stream, _address(files, folder)), _protocol(files)
     place = Place(Path(warehouse_root).resolve(), stream.name)
     with place.held():
         scope = key if place.is_built_for(variables) else None
         if scope is None:
             place.forget()
-        built = _answer(run_dbt(place, variables, scope, protocol), place, scope, started)
+        results = run_dbt(place, variables, scope, protocol)
+        tell(built_models(results))
+        refuse_errors(results, place)
+        built = _answer(results, place, scope, started)
         if scope is None and built.passed:
             place.remember(variables)
     for failed in (*built.failures, *built.warnings):
@@ -105,13 +113,45 @@ def build_marts(stream: Stream, key: str | None, lake_url: str, warehouse_root: 
     return built
 
 
+def document_marts(stream: Stream, lake_url: str, warehouse_root: Path) -> Path:
+    """Write one HTML page of a stream's tables: what they mean, who reads them, what is made of what.
+
+    Returns its path. Raises `NotFound` when the tables were not built yet, else as `build_marts` does.
+    """
+    files, folder = _folder(stream, lake_url)
+    variables = _variables(stream, _address(files, folder))
+    place = Place(Path(warehouse_root).resolve(), stream.name)
+    if not place.file.exists():
+        raise NotFound(
+            f"the marts of stream {stream.name} were not built yet",
+            bound=str(place.file),
+            remedy=f"run: blockmix marts {stream.name}",
+        )
+    with place.held():
+        write_page(place, variables, _protocol(files))
+    return place.page
+
+
+def _folder(stream: Stream, lake_url: str) -> tuple[Any, str]:
+    files, root = fsspec.core.url_to_fs(lake_url)
+    return files, f"{root}/{stream.name}"
+
+
+def _address(files: Any, folder: str) -> str:
+    return folder if "file" in files.protocol else str(files.unstrip_protocol(folder))
+
+
+def _protocol(files: Any) -> str:
+    return str(files.protocol if isinstance(files.protocol, str) else files.protocol[0])
+
+
 def _check_block(files: Any, folder: str, stream: str, key: str | None) -> None:
     day = "????-??-??" if key is None else parse_key(key).isoformat()
-    if not files.glob(f"{glob.escape(folder)}/transformed/block={day}/*.parquet"):
+    if not files.glob(f"{glob.escape(folder)}/transformed/block={day}/_manifest.json"):
         problem = "no block is" if key is None else f"block {key} is not"
         raise NotFound(
             f"{problem} transformed in stream {stream}",
-            bound=f"Parquet files in {folder}/transformed/block={key or 'KEY'}",
+            bound=f"a manifest in {folder}/transformed/block={key or 'KEY'}",
             remedy=f"run: blockmix transform {stream} {key or 'KEY'}",
         )
 
@@ -134,6 +174,7 @@ def _variables(stream: Stream, folder: str) -> dict[str, Any]:
         "lake": glob.escape(folder),
         "keys": list(stream.source.group_by),
         "columns": list(stream.source.columns),
+        "entity": stream.source.entity,
         # Marts are about what can be normalised; categorical features are columns like others.
         "features": [f.to_dict() for f in stream.feature_list if not f.categorical],
     }

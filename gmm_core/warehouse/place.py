@@ -39,6 +39,11 @@ class Place:
         return self.root / f"{self.stream}.duckdb"
 
     @property
+    def page(self) -> Path:
+        """The documentation of the tables, one HTML file."""
+        return self.root / f"{self.stream}.html"
+
+    @property
     def work(self) -> Path:
         """The folder dbt works in: never the source tree, and one per stream."""
         return self.root / f"{self.stream}.dbt"

@@ -1,4 +1,4 @@
-"""One `dbt build` in this process, and what dbt has to say about it in plain text."""
+"""dbt in this process, and what it has to say in plain text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from gmm_core.errors import ComputationFailed, ServiceUnavailable
 from gmm_core.warehouse.place import PROJECT, Place
 
-__all__ = ["FailedTest", "describe", "run_dbt"]
+__all__ = ["FailedTest", "describe", "refuse_errors", "run_dbt", "write_page"]
 
 SAMPLE_ROWS = 2
 SAMPLE_CHARACTERS = 300
@@ -53,13 +53,55 @@ def run_dbt(
 ) -> Sequence[Any]:
     """Build and test every model for one block, or anew for all blocks with `key=None`.
 
-    Returns dbt's results, one per model and data test.
+    Returns dbt's results, one per model and data test; `refuse_errors` looks whether SQL broke.
 
     Raises
     ------
     ServiceUnavailable : another process has the DuckDB file open.
-    ComputationFailed : dbt or a model's SQL broke.
+    ComputationFailed : dbt broke.
     """
+    # Unit tests are about the SQL and not about today's rows: the test suite runs them.
+    wish = ["build", "--exclude-resource-type", "unit_test", "--no-write-json"]
+    if key is None:
+        wish.append("--full-refresh")
+    results: Sequence[Any] = getattr(_invoke(wish, place, variables, key, protocol), "results", ())
+    return results
+
+
+def refuse_errors(results: Sequence[Any], place: Place) -> None:
+    """Raises `ComputationFailed` when the SQL of a model or of a test broke."""
+    errors = [result for result in results if result.status == "error"]
+    if errors:
+        raise _wrong_sql(place, errors)
+
+
+def write_page(place: Place, variables: dict[str, Any], protocol: str) -> None:
+    """Write the documentation of the tables as one HTML file; raises as `run_dbt` does."""
+    _invoke(["docs", "generate", "--static"], place, variables, None, protocol)
+    made = place.work / "target"
+    page, told = (made / name for name in ("static_index.html", "manifest.json"))
+    manifest = told.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8").replace(manifest, _without_examples(manifest))
+    page.write_text(text, encoding="utf-8")
+    page.replace(place.page)
+
+
+def _without_examples(manifest: str) -> str:
+    """What dbt knows of the project, less the unit tests: the page draws them as if they were tables."""
+    known = json.loads(manifest)
+    examples = known.pop("unit_tests")
+    for side in ("parent_map", "child_map"):
+        known[side] = {
+            node: [other for other in others if other not in examples]
+            for node, others in known[side].items()
+            if node not in examples
+        }
+    return json.dumps({**known, "unit_tests": {}})
+
+
+def _invoke(
+    wish: list[str], place: Place, variables: dict[str, Any], key: str | None, protocol: str
+) -> Any:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.adapters.factory import reset_adapters
     from dbt.cli.main import dbtRunner
@@ -71,18 +113,14 @@ def run_dbt(
     }
     with _running, _environment(environment):
         try:
-            answer = dbtRunner().invoke(_arguments(place, variables, key, protocol))
+            answer = dbtRunner().invoke([*wish, *_options(place, variables, protocol)])
         finally:
             reset_adapters()  # type: ignore[no-untyped-call]
             # Gives the lock of the file back, which dbt keeps for a next run in this process.
             DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     if answer.exception is not None:
         raise _broken(place, answer.exception)
-    results: Sequence[Any] = getattr(answer.result, "results", ())
-    errors = [result for result in results if result.status == "error"]
-    if errors:
-        raise _wrong_sql(place, errors)
-    return results
+    return answer.result
 
 
 def describe(result: Any, place: Place) -> FailedTest:
@@ -98,9 +136,7 @@ def describe(result: Any, place: Place) -> FailedTest:
     )
 
 
-def _arguments(
-    place: Place, variables: dict[str, Any], key: str | None, protocol: str
-) -> list[str]:
+def _options(place: Place, variables: dict[str, Any], protocol: str) -> list[str]:
     options = {
         "--vars": json.dumps(variables),
         "--target": "local" if protocol in ("file", "local") else "remote",
@@ -110,13 +146,8 @@ def _arguments(
         "--log-path": str(place.work / "logs"),
         "--log-level": "none",  # what there is to say is in the results
         "--log-level-file": "none",
-        # Unit tests are about the SQL and not about today's rows: the test suite runs them.
-        "--exclude-resource-type": "unit_test",
     }
-    flags = ["--no-write-json", "--no-version-check"]
-    if key is None:
-        flags.append("--full-refresh")
-    return ["build", *(part for option in options.items() for part in option), *flags]
+    return [*(part for option in options.items() for part in option), "--no-version-check"]
 
 
 def _wrong_sql(place: Place, errors: Sequence[Any]) -> ComputationFailed:

@@ -24,6 +24,7 @@ from gmm_core.model import DensityModel
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 COMPILER = shutil.which("cc")
+FAR = [1e149, 1e155, 1e200, -1.7e308]  # values whose squares are no numbers, and one before them
 FEATURES = (
     Feature("amount", "log"), Feature("items", "log1p"), Feature("area", "sqrt"), Feature("hour"),
 )  # fmt: skip
@@ -68,6 +69,18 @@ def test_the_json_and_its_reader_say_what_the_model_says(seed):
     )
 
 
+def test_the_reader_has_the_farthest_rows_as_anomalies_and_refuses_what_is_no_number():
+    model, read = model_of(3), reader()
+    exported, usual = json.loads(to_json(model)), {"amount": 9.0, "items": 9.0, "area": 9.0}
+    for hour in FAR:
+        columns = {name: [value] for name, value in (usual | {"hour": hour}).items()}
+        assert read.score(exported, usual | {"hour": hour}) == 1.0
+        assert model.output(columns, "score")["score"] == [1.0]
+    for hour in (math.inf, -math.inf, math.nan):
+        with pytest.raises(ValueError, match="finite"):
+            read.score(exported, usual | {"hour": hour})
+
+
 def test_the_reader_is_a_program_of_few_lines():
     source = (EXAMPLES / "edge_reader.py").read_text()
     assert len([line for line in source.splitlines() if line.strip()]) <= 36
@@ -88,12 +101,15 @@ def test_the_c_header_compiles_without_a_warning_and_says_what_the_model_says(ki
     )  # fmt: skip
     columns = rows_of(model)
     lines = [" ".join(map(repr, map(float, row))) for row in zip(*columns.values(), strict=True)]
+    lines += [f"9 9 9 {hour!r}" for hour in FAR]
     lines += ["-1 1 1 1", "1 -1 1 1", "1 1 -1 1", "1 1 1 inf"]
     ran = subprocess.run(
         [str(program)], input="\n".join(lines), capture_output=True, text=True, check=True
     )
     got = np.array([line.split() for line in ran.stdout.splitlines()], dtype=float)
-    n = len(lines) - 4
+    np.testing.assert_array_equal(got[-8:-4, 0], 1.0)
+    assert np.isfinite(got[-8:-4, 1]).all()
+    n = len(lines) - 8
     np.testing.assert_allclose(
         got[:n, 0], model.output(columns, "score")["score"], rtol=1e-9, atol=1e-12
     )
@@ -101,8 +117,8 @@ def test_the_c_header_compiles_without_a_warning_and_says_what_the_model_says(ki
         got[:n, 1], model.output(columns, "log_prob")["log_prob"], rtol=1e-12
     )
     np.testing.assert_array_equal(got[:n, 2], model.output(columns, "component")["component"])
-    assert np.isnan(got[n:, :2]).all()
-    assert (got[n:, 2] == -1).all()
+    assert np.isnan(got[-4:, :2]).all()
+    assert (got[-4:, 2] == -1).all()
 
 
 def test_the_header_names_ids_and_limit():

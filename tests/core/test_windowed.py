@@ -260,3 +260,26 @@ def test_a_key_in_the_place_of_y_is_refused(y):
     with pytest.raises(InvalidInput, match=r"y, which is not used.*by its name, key"):
         make().partial_fit(DAYS[0], y)
     assert make().partial_fit(DAYS[0], np.zeros(len(DAYS[0]))).keys_ == [0]
+
+
+def test_a_coreset_is_kept_of_each_block_and_polishes_the_window():
+    rng = np.random.default_rng(4)
+    days = [np.concatenate([rng.normal(size=(80, 2)), rng.normal(size=(80, 2)) + 3]) for _ in "abc"]
+    plain, kept = (WindowedGaussianMixture(2, coreset=m, random_state=0) for m in (0, 60))
+    for day in days:
+        plain.partial_fit(day)
+        kept.partial_fit(day)
+    assert [len(one.coreset) for one in plain.summaries_] == [0, 0, 0]
+    for day, summary in zip(days, kept.summaries_, strict=True):
+        assert len(summary.coreset) == 60
+        assert {tuple(row) for row in summary.coreset} <= {tuple(row) for row in day}
+    np.testing.assert_allclose(kept.mixture_.mean(), plain.mixture_.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "weight"), [(-1, None), (1.5, None), (10_001, None), (5, np.ones(40))]
+)
+def test_a_coreset_that_cannot_be_is_refused(size, weight):
+    X = np.random.default_rng(4).normal(size=(40, 2))
+    with pytest.raises(InvalidInput, match="coreset"):
+        WindowedGaussianMixture(2, coreset=size).fit(X, sample_weight=weight)

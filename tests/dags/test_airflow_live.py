@@ -7,79 +7,26 @@ each going on where the one before it ended: backfilled -> repaired -> requested
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pandas as pd
 import psutil
 import pytest
 import yaml
+from live_airflow import Airflow, airflow_of
 from orders import KEYS, declaration, make_rows
 
-from demo.airflow import environment, migrate, processes
-from demo.services import LOOPBACK, Service, free_port, running
+from demo.services import LOOPBACK, free_port
 from gmm_core.config import Settings
 from gmm_core.pipeline.wiring import Installation, open_services
+from gmm_core.warehouse.models import models
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAYS, BAD = KEYS[:5], KEYS[1]
 FIT, MERGE, TRANSFORM = "orders_fit_block", "orders_merge_window", "orders_transform"
-
-
-class Airflow:
-    """What the tests ask of Airflow's REST interface."""
-
-    def __init__(self, port: int, pids: list[int]) -> None:
-        self.http = httpx.Client(base_url=f"http://{LOOPBACK}:{port}/api/v2", timeout=60)
-        self.pids = pids
-
-    def get(self, path: str, **params: Any) -> dict[str, Any]:
-        answer = self.http.get(path, params={"limit": 100, **params})
-        answer.raise_for_status()
-        return answer.json()
-
-    def post(self, path: str, **body: Any) -> dict[str, Any]:
-        answer = self.http.post(path, json=body)
-        answer.raise_for_status()
-        return answer.json()
-
-    def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        return self.get(f"/dags/{dag_id}/dagRuns", order_by="id")["dag_runs"]
-
-    def states(self, dag_id: str) -> dict[str, str]:
-        """State of the newest run of every block key."""
-        return {
-            run["partition_key"] or run["conf"]["block_key"]: run["state"]
-            for run in self.runs(dag_id)
-        }
-
-    def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
-        found = self.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
-        return {task["task_id"]: task for task in found}
-
-    def log(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
-        where = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
-        answer = self.http.get(where, headers={"Accept": "application/json"})
-        answer.raise_for_status()
-        return [line for line in answer.json()["content"] if isinstance(line, dict)]
-
-    def settle(self, done: Callable[[], bool], patience: float = 600, calm: float = 4) -> None:
-        """Wait until it is done and nothing has run for some seconds."""
-        begin = last = time.monotonic()
-        while time.monotonic() - last < calm or not done():
-            assert time.monotonic() - begin < patience, self.summary()
-            if self.get("/dags/~/dagRuns", state=["running", "queued"])["total_entries"]:
-                last = time.monotonic()
-            time.sleep(0.5)
-
-    def summary(self) -> str:
-        tasks = self.get("/dags/~/dagRuns/~/taskInstances")["task_instances"]
-        lines = (f"{t['dag_id']} {t['dag_run_id']} {t['task_id']}: {t['state']}" for t in tasks)
-        return "\n".join(["Airflow did not settle:", *lines])
 
 
 def write_source(folder: Path, *, broken: str | None) -> None:
@@ -114,29 +61,7 @@ def settings(tmp_path_factory) -> Settings:
 
 @pytest.fixture(scope="module")
 def airflow(settings: Settings) -> Iterator[Airflow]:
-    import sys
-
-    from gmm_core.spark.session import server_command, server_environment
-
-    spark_port, docs_port = (
-        int(url.rsplit(":", 1)[1]) for url in (settings.spark_remote, settings.data_docs_ui)
-    )
-    docs = settings.quality_root / "gx" / "docs"
-    docs.mkdir(parents=True)
-    port = free_port(15241)
-    env = {**environment(settings.home, port, 3), **settings.environment()}
-    migrate(env, settings.home / "logs" / "migrate.log")
-    serve = [sys.executable, "-m", "http.server", str(docs_port), "--bind", LOOPBACK]
-    services = [
-        Service(
-            "spark", server_command(spark_port, master="local[2]"), server_environment(), spark_port
-        ),
-        Service("docs", [*serve, "--directory", str(docs)], port=docs_port),
-        *processes(env, port),
-    ]
-    with running(services, settings.home / "logs", lambda *_: None) as started:
-        api = Airflow(port, [process.pid for process in started.values()])
-        api.settle(lambda: api.get("/dags")["total_entries"] == 5, calm=0, patience=180)
+    with airflow_of(settings, dags=5) as api:
         yield api
 
 
@@ -241,6 +166,14 @@ def test_rows_are_scored_with_the_version_their_window_gave(backfilled, services
         assert version.last_block == run["partition_key"]
 
 
+def test_every_dbt_model_is_a_green_task(backfilled):
+    names = {f"models.{layer}.{name}" for layer, some in models().items() for name in some}
+    for run in backfilled.runs(TRANSFORM):
+        tasks = backfilled.tasks(TRANSFORM, run["dag_run_id"])
+        assert set(tasks) == {"transform", "build", "marts", *names}
+        assert {task["state"] for task in tasks.values()} == {"success"}
+
+
 @pytest.fixture(scope="module")
 def repaired(backfilled: Airflow, settings: Settings) -> Airflow:
     write_source(settings.home, broken=None)
@@ -305,7 +238,7 @@ def test_a_request_can_follow_its_runs(requested):
         (
             "blockmix_request",
             {"first_day": "2024-04-01", "last_day": DAYS[0]},
-            "has no such blocks",
+            "no such block",
         ),
         (FIT, {}, "this run names no block"),
     ],

@@ -84,7 +84,7 @@ def test_what_is_final_fails_and_what_may_pass_is_retried(bag):
 
 def test_one_writer_at_a_time_moves_aliases_and_writes_the_marts(bag):
     assert bag.dags["orders_merge_window"].max_active_runs == 1
-    assert bag.dags["orders_transform"].get_task("marts").max_active_tis_per_dag == 1
+    assert bag.dags["orders_transform"].get_task("build").max_active_tis_per_dag == 1
 
 
 def test_blocks_are_fitted_side_by_side_within_bounds(bag):

@@ -155,5 +155,5 @@ def test_a_request_has_a_longest_range(run, declare):
 def test_a_day_that_has_not_ended_cannot_be_requested(run, declare):
     stream = load_stream("orders", declare(end=None).parent)
     today = str(dt.datetime.now(dt.UTC).date())
-    with pytest.raises(InvalidInput, match="no such blocks"):
+    with pytest.raises(InvalidInput, match="no such block"):
         run.requested_days(stream, today, today)

@@ -281,7 +281,7 @@ def test_a_block_goes_through_the_whole_pipeline(stack: NativeStack, airflow: ht
 
     wait(lambda: all(state(dag) == "success" for dag in dags), 900)
     lake = stack.folder / "var" / "lib" / "blockmix" / "lake" / "baskets"
-    assert list((lake / "transformed" / "block=2017-03-14").glob("*.parquet"))
+    assert list((lake / "_rows" / "transformed" / "block=2017-03-14").glob("*/*.parquet"))
     owner = ("mlflow", stack.settings["MLFLOW_DB_PASSWORD"], "mlflow")
     versions = sql(
         stack, *owner, "SELECT alias, version FROM registered_model_aliases WHERE name = 'baskets'"

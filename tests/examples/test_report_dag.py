@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import os
+import subprocess
+import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +19,18 @@ from orders import declaration
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEY = "2024-05-03"
+PROGRAM = """
+import json, sys
+from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.utils.db import initdb
+
+initdb()
+folder, asked = sys.argv[1:]
+dag = BundleDagBag(folder, bundle_path=folder, bundle_name="tests").dags["orders_report_unusual"]
+run = dag.test(run_conf=json.loads(asked))
+found = run.get_task_instance("report").xcom_pull(task_ids="report")
+print("RESULT" + json.dumps([str(run.state), found]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +75,7 @@ def test_its_task_lists_the_most_unusual_rows_by_the_version_of_the_event(bags, 
     file = str(registered.file).replace(KEY, "{key}")
     context = {
         "partition_key": KEY,
-        "params": {"rows": file, "most": 3},
+        "params": {"rows": file, "most": 3, "day": ""},
         "triggering_asset_events": {waited: events},
     }
     mlflow.set_tracking_uri(registered.uri)
@@ -74,3 +90,25 @@ def test_its_task_lists_the_most_unusual_rows_by_the_version_of_the_event(bags, 
     model = registered.model
     every = model.output(registered.rows, "tail_probability")["tail_probability"]
     np.testing.assert_allclose(tails, np.sort(every)[:3])
+
+
+@pytest.mark.system
+def test_a_run_started_by_hand_takes_the_champion(registered, tmp_path):
+    """A whole run on an Airflow of its own; such a run has no partition and no event."""
+    asked = {"rows": str(registered.file).replace(KEY, "{key}"), "most": 2, "day": KEY}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(PROJECT / "examples" / "dags"), json.dumps(asked)],
+        env={
+            **os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "examples" / "dags"), "REPORT_STREAM": "orders",
+            "MLFLOW_TRACKING_URI": registered.uri,
+        },
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("RESULT"))
+    state, found = json.loads(line.removeprefix("RESULT"))
+    assert state == "success"
+    assert [row["version"] for row in found] == [1, 1]
+    assert {row["block_key"] for row in found} == {KEY}
+    assert found[0]["price"] == 40_000

@@ -18,6 +18,7 @@ from gmm_core.cli import terminal
 from gmm_core.errors import ModelRefused
 from gmm_core.pipeline import verbs
 from gmm_core.pipeline.memory import memory_services
+from gmm_core.pipeline.outcome import Outcome
 from gmm_core.pipeline.stream_files import load_stream
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -167,3 +168,28 @@ class TestRemerge:
         answer = asked(KEYS[0])
         assert isinstance(answer.exception, ModelRefused)
         assert f"merge orders {KEYS[1]}: done" in answer.output
+
+
+def test_run_scores_every_block_whose_window_holds_a_late_one(tmp_path, declared, monkeypatch):
+    """With the version of its own window, as the DAGs do; the marts of each are built."""
+    folder, built = tmp_path / "streams", []
+    folder.mkdir()
+    changes = {"mixture": {"k": 2, "restarts": 1}, "window": {"blocks": 2}}
+    (folder / "orders.yaml").write_text(yaml.safe_dump(declared | changes))
+    monkeypatch.setenv("BLOCKMIX_STREAMS", str(folder))
+    monkeypatch.setenv("BLOCKMIX_HOME", str(tmp_path / "home"))
+    at = memory_services({key: make_rows(key) for key in KEYS[:4]})
+    monkeypatch.setattr(terminal, "open_services", lambda settings: at)
+
+    def marts(stream, key):
+        built.append(key)
+        return Outcome("marts", stream.name, key, True, {})
+
+    monkeypatch.setattr(cli, "build_marts", marts)  # dbt is tested beside its models
+    for key in (KEYS[0], KEYS[2], KEYS[3], KEYS[1]):
+        answer = CliRunner().invoke(cli.app, ["run", "orders", key])
+        assert answer.exit_code == 0, answer.output
+    assert built == [KEYS[0], KEYS[2], KEYS[3], KEYS[1], KEYS[2]]
+    versions = {key: at.store.manifest("orders", "transformed", key)["version"] for key in KEYS[:4]}
+    assert versions == {KEYS[0]: 1, KEYS[1]: 4, KEYS[2]: 5, KEYS[3]: 3}
+    assert at.registry.alias("orders", "champion").version == 3

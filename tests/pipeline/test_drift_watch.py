@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from orders import KEYS, copy_of, declaration, make_rows, run_day
 
+from gmm_core.errors import OutputRefused
 from gmm_core.health.catalogue import CATALOGUE
 from gmm_core.pipeline.drifting import BASELINE
 from gmm_core.pipeline.memory import memory_services
+from gmm_core.pipeline.ports import Check
 from gmm_core.pipeline.streams import Stream
-from gmm_core.pipeline.verbs import drift_report, fit, land, merge, promote, react, transform
+from gmm_core.pipeline.verbs import (
+    drift_report,
+    fit,
+    land,
+    merge,
+    promote,
+    react,
+    release,
+    transform,
+)
 
 SMALL = {"mixture": {"k": 2, "restarts": 1}, "window": {"blocks": 4}}
 BOUNDS = {"drift": {"enter": 5.0, "leave": 2.5, "patience": 2}}
@@ -32,8 +45,14 @@ def seven():
     """Five days as usual and two with a moved feature, the second not promoted: the alarm is up."""
     blocks = {k: make_rows(k, n=250) if k < KEYS[5] else moved(k) for k in KEYS}
     at, stream = memory_services(blocks), stream_of()
-    for key in KEYS[:6]:
+    for key in KEYS[:5]:
         run_day(stream, key, at)
+    for verb in (land, fit, merge, promote):
+        verb(stream, KEYS[5], at)
+    with pytest.raises(OutputRefused, match="rating: mean plausible"):
+        transform(stream, KEYS[5], at)
+    release(stream, KEYS[5], at, why="it has moved", by="tester")
+    transform(stream, KEYS[5], at)
     for verb in (land, fit, merge):
         verb(stream, KEYS[6], at)
     return at
@@ -60,8 +79,8 @@ def record(at, key):
 def table(at, key):
     folder = at.store._block("orders", "metrics", key)
     frames = []
-    for path in at.store._fs.find(folder):
-        with at.store._fs.open(path, "rb") as file:
+    for path in at.store._files.system.find(folder):
+        with at.store._files.system.open(path, "rb") as file:
             frames.append(pd.read_parquet(file))
     return pd.concat(frames)
 
@@ -149,7 +168,7 @@ def test_looked_at_again_nothing_changes(drifted, monkeypatch):
 def test_labels_give_precision_and_recall(declared):
     rows = make_rows(KEYS[1], n=300)
     rows["fraud"] = 0
-    rows.loc[:9, "rating"] += 25.0
+    rows.loc[:9, "rating"] += 6.0
     rows.loc[:7, "fraud"] = 1
     source = {**declared["source"], "columns": {**declared["source"]["columns"], "fraud": "fraud"}}
     stream = Stream.model_validate(
@@ -183,9 +202,61 @@ def test_an_alarm_sets_off_what_the_stream_asks_for_once(alarmed, action):
         assert model.mixture.n_components == (3 if action == "wider_k" else 2)
     assert react(stream, KEYS[6], alarmed).facts["decision"] == "done before"
     promoted = promote(stream, KEYS[6], alarmed, 7)
-    if "promoted" in outcome.facts.get("promotion", ""):
+    if action == "new_baseline":
+        assert promoted.changed
+    else:
+        assert outcome.facts["promotion"] == "promoted"
         assert "made for the drift" in promoted.facts["decision"]
         assert promoted.facts["serves"] == outcome.facts["version"]
+
+
+@pytest.mark.parametrize("action", ["shorter_window", "wider_k"])
+def test_what_an_alarm_set_off_leaves_the_drift_as_it_was(alarmed, action):
+    stream = stream_of(triggers={"on_drift": action, "window": 2, "more_k": 1})
+    before = record(alarmed, KEYS[6])
+    react(stream, KEYS[6], alarmed)
+    merge(stream.with_overrides(window=2), KEYS[6], alarmed)
+    assert record(alarmed, KEYS[6]) == before
+    challenger = alarmed.registry.alias("orders", "challenger").version
+    again = merge(stream, KEYS[6], alarmed)
+    assert record(alarmed, KEYS[6]) == before
+    assert again.facts["version"] == 7
+    assert alarmed.registry.alias("orders", "challenger").version == challenger
+
+
+def test_a_day_that_is_judged_after_a_shorter_window_is_judged_by_rows(alarmed):
+    stream = stream_of(triggers={"on_drift": "shorter_window", "window": 2})
+    assert react(stream, KEYS[6], alarmed).facts["promotion"] == "promoted"
+    for verb in (land, fit, merge):
+        verb(stream, KEYS[7], alarmed)
+    outcome = promote(stream, KEYS[7], alarmed)
+    assert "unseen rows" in outcome.facts.get("why", outcome.facts["decision"])
+
+
+def test_a_refused_trigger_does_not_stop_the_day(alarmed, monkeypatch):
+    stream = stream_of(triggers={"on_drift": "shorter_window", "window": 2})
+    check = alarmed.gate.check_window
+
+    def refusing(stream, key, model, blocks):
+        report = check(stream, key, model, blocks)
+        return (
+            replace(report, checks=(Check("law", False, "broken"),)) if len(blocks) == 2 else report
+        )
+
+    monkeypatch.setattr(alarmed.gate, "check_window", refusing)
+    outcome = react(stream, KEYS[6], alarmed)
+    assert not outcome.changed
+    assert outcome.facts["decision"].startswith("not done: ")
+    assert not alarmed.store.record_keys("orders", "triggers")
+    assert promote(stream, KEYS[6], alarmed).changed
+
+
+def test_a_trigger_that_a_person_is_asked_about_names_its_version(alarmed):
+    triggers = {"on_drift": "wider_k", "more_k": 1}
+    stream = stream_of(triggers=triggers, promotion={"approval": "always"})
+    outcome = react(stream, KEYS[6], alarmed)
+    assert outcome.facts["asks"] == outcome.facts["version"] == 8
+    assert promote(stream, KEYS[6], alarmed, 8, answer="promote", by="ann").changed
 
 
 def test_a_budget_ends_it(alarmed):
@@ -209,6 +280,19 @@ def test_nothing_is_done_unasked(alarmed):
         ({"health": {"label": "rating"}}, "health.label"),
         ({"promotion": {"approval": "sometimes"}}, "approval"),
         ({"triggers": {"on_drift": "panic"}}, "on_drift"),
+        ({"triggers": {"on_drift": "shorter_window", "window": 4}}, "below window.blocks 4"),
+        ({"triggers": {"on_drift": "wider_k"}, "mixture": {"k": 3, "block_k": 3}}, "block_k 3"),
+        (
+            {
+                "triggers": {"on_drift": "wider_k"},
+                "window": {"blocks": 4, "k": {"minimum": 2, "maximum": 4}},
+            },
+            "window.k is a range",
+        ),
+        (
+            {"triggers": {"on_drift": "new_baseline"}, "drift": {"baseline": "2024-05-01"}},
+            "drift.baseline",
+        ),
     ],
 )
 def test_a_wrong_section_is_refused(declared, section, says):

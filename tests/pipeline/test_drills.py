@@ -152,6 +152,4 @@ def _forget(stream: Stream, at: MemoryServices) -> None:
     """The days after the week never were."""
     for key in DAYS[7:]:
         for section in ("landed", "summaries"):
-            path = at.store.path(stream.name, section, key)
-            if at.store._fs.exists(path):
-                at.store._fs.rm(path, recursive=True)
+            at.store._files.remove(at.store._block(stream.name, section, key))

@@ -203,6 +203,19 @@ def test_transform_restores_the_source_values(stream, at):
     assert (out["block_key"] == KEYS[0]).all()
 
 
+def test_what_is_written_beside_the_scores_can_change(stream, at):
+    """Another choice writes the rows again, and makes no other version of the model."""
+    for key in KEYS[:3]:
+        run_day(stream, key, at)
+    scoring = stream.scoring.model_copy(update={"also": ("explanation",)})
+    explained = stream.model_copy(update={"scoring": scoring})
+    assert run_day(explained, KEYS[2], at) == [False] * 4 + [True]
+    rows = at.engine.read(at.store.path(stream.name, "transformed", KEYS[2]))
+    assert rows["explanation"].str.startswith("component ").all()
+    assert not transform(explained, KEYS[2], at).changed
+    assert transform(stream, KEYS[2], at).changed
+
+
 def test_transform_pins_the_version_it_is_given(stream, at):
     for key in KEYS[:2]:
         run_day(stream, key, at)

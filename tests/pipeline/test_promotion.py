@@ -181,6 +181,53 @@ def test_said_twice_a_rollback_changes_nothing(stream, three):
     assert (alias(three, CHAMPION), hold_of("orders", three).why) == (2, "first")
 
 
+@pytest.mark.parametrize("after", range(4))
+def test_a_rollback_that_was_cut_short_is_carried_out(stream, three, monkeypatch, after):
+    """Killed after so many steps; said again, by a retry or by a person, it does what was left."""
+    left = [after]
+
+    def mortal(name):
+        step = getattr(three.registry, name)
+
+        def stepped(*said):
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return step(*said)
+
+        return stepped
+
+    with monkeypatch.context() as patch:
+        for name in ("note", "point", "annotate"):
+            patch.setattr(three.registry, name, mortal(name))
+        with pytest.raises(KeyboardInterrupt):
+            rollback(stream, three, why="bad scores", by="ann")
+    rollback(stream, three, why="bad scores", by="ann")
+    assert (alias(three, CHAMPION), alias(three, PREVIOUS)) == (2, 3)
+    assert three.registry.version("orders", 3).tags["rolled_back"] == "ann: bad scores"
+    assert not rollback(stream, three, why="bad scores", by="ann").changed
+
+
+def test_a_rollback_that_lost_a_race_keeps_its_word_when_it_is_said_again(
+    stream, three, monkeypatch
+):
+    bring(stream, KEYS[3], three)
+    point = three.registry.point
+
+    def raced(name, which, version):
+        point(name, which, version)
+        if which == CHAMPION:
+            point(name, PREVIOUS, 3)
+            point(name, CHAMPION, 4)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(three.registry, "point", raced)
+        with pytest.raises(ComputationFailed, match="somebody else moved champion"):
+            rollback(stream, three, why="bad scores", by="ann")
+    assert rollback(stream, three, why="bad scores", by="ann").changed
+    assert alias(three, CHAMPION) == hold_of("orders", three).version == 2
+
+
 @pytest.mark.parametrize("way", ["resume", "promote"])
 def test_a_person_ends_the_hold(stream, three, way):
     rollback(stream, three, why="a mistake", by="ann")
@@ -240,6 +287,20 @@ def test_a_lost_race_is_an_error(stream, three, monkeypatch, moment):
         move_alias("orders", CHAMPION, 2, three, expected=champion)
 
 
+def test_of_two_that_move_an_alias_at_once_one_is_told(three, monkeypatch):
+    """The other moves it after the first looked, and before the first moves it."""
+    champion, point = three.registry.alias("orders", CHAMPION), three.registry.point
+
+    def interleaved(name, which, version):
+        monkeypatch.setattr(three.registry, "point", point)
+        move_alias(name, which, 1, three, expected=champion)
+        point(name, which, version)
+
+    monkeypatch.setattr(three.registry, "point", interleaved)
+    with pytest.raises(ComputationFailed, match="somebody else moved champion"):
+        move_alias("orders", CHAMPION, 2, three, expected=champion)
+
+
 def test_the_canary_gets_its_share_of_blocks_the_same_ones_every_time(declared, three):
     version = bring(Stream.model_validate(declared), KEYS[3], three)
     keys = [str(dt.date(2021, 1, 1) + dt.timedelta(days=i)) for i in range(672)]
@@ -251,3 +312,48 @@ def test_the_canary_gets_its_share_of_blocks_the_same_ones_every_time(declared, 
     assert shares[0.0] < shares[0.1] < shares[0.5] < shares[1.0] == set(keys)
     rollback(stream, three, why="x", by="ann")
     assert served(stream, keys[0], three).version == 2
+
+
+@pytest.mark.parametrize(
+    ("promotion", "k", "answer", "share"),
+    [
+        ({"approval": "always"}, 3, None, 1.0),
+        ({"approval": "always"}, 3, None, 0.0),
+        ({"approval": "always"}, 3, "hold", 1.0),
+        ({"compare": True}, 1, None, 1.0),
+    ],
+    ids=["nobody answered yet", "no canary", "a person refused", "worse"],
+)
+def test_the_block_is_scored_by_a_challenger_that_nobody_refused(
+    declared, three, promotion, k, answer, share
+):
+    wanted = Stream.model_validate({**declared, "promotion": {"canary": share, **promotion}})
+    bring(wanted, KEYS[3], three)
+    version = merge(wanted.with_overrides(k=k), KEYS[3], three).facts["version"]
+    held = promote(wanted, KEYS[3], three, version, answer=answer, by="ann")
+    scored_by_it = share == 1 and k == 3 and answer is None
+    assert (held.changed, held.facts["champion"]) == (False, 3)
+    assert held.facts["serves"] == (version if scored_by_it else 3)
+    assert served(wanted, KEYS[3], three).version == held.facts["serves"]
+    assert bool(three.registry.version("orders", version).tags.get("refused")) is (
+        k == 1 or answer == "hold"
+    )
+
+
+def test_a_refusal_ends_when_the_next_answer_is_another(declared, three):
+    asking = Stream.model_validate({**declared, "promotion": {"approval": "always", "canary": 1.0}})
+    version = bring(asking, KEYS[3], three)
+    assert promote(asking, KEYS[3], three, version, answer="hold", by="ann").facts["serves"] == 3
+    assert promote(asking, KEYS[3], three, version).facts["serves"] == version
+    rollback(asking, three, why="scores doubled", by="ann")
+    assert served(asking, KEYS[3], three).version == 2
+    resume(asking, three, why="repaired", by="bob")
+    assert three.registry.version("orders", 3).tags["hold_ended"] == "bob: repaired"
+
+
+def test_what_was_taken_back_is_no_canary(declared, three):
+    wanted = Stream.model_validate({**declared, "promotion": {"canary": 1.0}})
+    rollback(wanted, three, why="scores doubled", by="ann")
+    resume(wanted, three)
+    assert alias(three, CHALLENGER) == 3
+    assert served(wanted, KEYS[2], three).version == 2

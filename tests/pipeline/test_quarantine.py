@@ -8,6 +8,7 @@ from orders import KEYS, make_rows, run_day
 
 from gmm_core.errors import (
     BlockQuarantined,
+    ComputationFailed,
     InvalidInput,
     NotFound,
     OutputRefused,
@@ -21,6 +22,7 @@ from gmm_core.pipeline.verbs import (
     land,
     merge,
     promote,
+    release,
     transform,
 )
 
@@ -110,15 +112,90 @@ def test_a_quarantine_is_closed_by_a_repair_and_by_nothing_else(stream, at):
     assert at.store.quarantined(stream.name) == {}
 
 
-def test_a_tightened_gate_judges_what_is_there_again(declared, at):
-    stream = Stream.model_validate(declared)
+def test_a_tightened_rows_gate_asks_for_the_rows_again(stream, declared, at):
     run_day(stream, KEYS[0], at)
-    strict = Stream.model_validate({**declared, "gates": {"maximum_weight": 0.1}})
+    strict = Stream.model_validate({**declared, "gates": {"minimum_rows": 100}})
     with pytest.raises(InvalidInput, match="blockmix land orders"):
         fit(strict, KEYS[0], at)
-    land(strict, KEYS[0], at)
-    with pytest.raises(BlockQuarantined, match="weight"):
-        fit(strict, KEYS[0], at)
+    assert land(strict, KEYS[0], at).changed
+    assert fit(strict, KEYS[0], at).changed
+
+
+def test_a_tightened_fit_gate_judges_what_is_there_again(stream, declared, at):
+    """Without landing it; and rows that were accepted stay, though the gate would not take them now."""
+    run_day(stream, KEYS[0], at)
+    strict = Stream.model_validate({**declared, "gates": {"maximum_weight": 0.1}})
+    for _ in range(2):
+        with pytest.raises(BlockQuarantined, match="weight"):
+            fit(strict, KEYS[0], at)
+        assert not land(strict, KEYS[0], at).changed
+        assert KEYS[0] in at.store.quarantined(stream.name), "landing it again repairs nothing"
+    assert not fit(stream, KEYS[0], at).changed
+    assert not transform(stream, KEYS[0], at).changed
+    land(stream, KEYS[0], at)
+    assert at.store.quarantined(stream.name) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gates": {"normalised_bound": 5.0, "normalised_share": 0.5}},
+        {"features": {"price": {"unit": "euros"}}},
+    ],
+    ids=["output gate", "unit"],
+)
+def test_what_is_no_rule_of_rows_or_fits_asks_for_neither_again(stream, declared, at, change):
+    for verb in (land, fit):
+        verb(stream, KEYS[0], at)
+    features = {
+        name: {**feature, **change.get("features", {}).get(name, {})}
+        for name, feature in declared["features"].items()
+    }
+    other = Stream.model_validate({**declared, **change, "features": features})
+    assert not land(other, KEYS[0], at).changed
+    assert not fit(other, KEYS[0], at).changed
+
+
+def test_a_release_outlives_what_is_no_rule_of_rows(stream, declared, at):
+    bad = make_rows(KEYS[0])
+    bad.loc[0, "price"] = 20_000.0
+    at.engine.blocks[KEYS[0]] = bad
+    with pytest.raises(BlockQuarantined):
+        land(stream, KEYS[0], at)
+    other = Stream.model_validate({**declared, "gates": {"normalised_bound": 5.0}})
+    assert release(other, KEYS[0], at, why="looked at it", by="ann").changed
+
+
+@pytest.mark.parametrize("harm", ["lost", "cut"])
+def test_rows_that_went_away_are_not_fitted_and_landing_repairs_them(stream, at, harm):
+    for verb in (land, fit, merge, promote):
+        verb(stream, KEYS[0], at)
+    file = f"{at.store._files.strip(at.store.path(stream.name, 'landed', KEYS[0]))}/part-0.parquet"
+    if harm == "lost":
+        at.store._files.remove(file)
+    else:
+        at.engine._write(make_rows(KEYS[0]).head(60), at.store.path(stream.name, "landed", KEYS[0]))
+    for verb in (fit, transform):
+        with pytest.raises(ComputationFailed, match="blockmix land orders"):
+            verb(stream, KEYS[0], at)
+    assert at.store.quarantined(stream.name) == {}, "nobody delivered anything bad"
+    assert land(stream, KEYS[0], at).changed
+    assert not fit(stream, KEYS[0], at).changed
+    assert transform(stream, KEYS[0], at).changed
+
+
+def test_a_fit_of_fewer_rows_than_landed_is_none(stream, at):
+    land(stream, KEYS[0], at)
+    whole = at.engine.fit
+
+    def half(stream, key, rows, digest):
+        at.engine.read = lambda path: make_rows(key).head(200)
+        return whole(stream, key, rows, digest)
+
+    at.engine.fit = half
+    with pytest.raises(ComputationFailed, match="200"):
+        fit(stream, KEYS[0], at)
+    assert at.store.summary(stream.name, KEYS[0]) is None
 
 
 def test_a_fit_that_fails_is_quarantined(stream, at):

@@ -35,6 +35,7 @@ def test_released_rows_go_all_the_way(stream, at):
     assert at.store.quarantined("orders") == {}
     landed = at.store.manifest("orders", "landed", KEYS[1])
     assert landed["released"]["by"] == "ann"
+    assert [one["by"] for one in landed["released"]["said"]] == ["ann"]
     assert landed["rows"] == len(odd)
     assert run_day(stream, KEYS[1], at) == [False, True, True, True, True]
     assert at.registry.alias("orders", "champion").tags["blocks"] == "2"
@@ -44,7 +45,7 @@ def test_the_word_is_kept_with_the_entry(stream, at):
     refuse_rows(stream, at)
     release(stream, KEYS[1], at, **WORD)
     [path] = at.store._reports("orders", KEYS[1])
-    entry = at.store._read_json(path)
+    entry = at.store._files.read_json(path)
     assert entry["released"]["why"] == WORD["why"]
     assert entry["repaired"]
     with pytest.raises(NotFound, match="no block"):
@@ -88,7 +89,7 @@ def test_scored_rows_are_released(declared, at):
     )
     for verb in (land, fit, merge, promote):
         verb(strict, KEYS[0], at)
-    with pytest.raises(OutputRefused, match="bounds"):
+    with pytest.raises(OutputRefused, match="normalised bounded"):
         transform(strict, KEYS[0], at)
     release(strict, KEYS[0], at, **WORD)
     rows = at.engine.read(at.store.path("orders", "transformed", KEYS[0]))

@@ -58,6 +58,9 @@ def test_a_file_round_trips(tmp_path, declared, stream):
         ("gates.maximum_weight", 2, "less than or equal to 1"),
         ("source.format", "xls", "'parquet'"),
         ("start", "someday", "date"),
+        ("start", 20240101, "YYYY-MM-DD"),
+        ("drift.baseline", "2024-13-45", "date"),
+        ("drift.baseline", 20240501, "YYYY-MM-DD"),
         ("end", "2020-01-01", "must not be before start"),
     ],
 )
@@ -70,6 +73,18 @@ def test_a_wrong_value_is_named(tmp_path, declared, key, value, allowed):
     assert key in text
     assert repr(value) in text or str(value) in text
     assert allowed in text
+
+
+@pytest.mark.parametrize("day", ["2024-05-02", "'2024-05-02'"])
+def test_a_day_is_one_with_and_without_quotes(tmp_path, declared, day):
+    write(tmp_path, f"{yaml.safe_dump(declared)}\ndrift: {{baseline: {day}}}\n")
+    assert str(load_stream("orders", tmp_path).drift.baseline) == "2024-05-02"
+
+
+def test_a_day_that_no_calendar_has_is_an_error_with_the_file(tmp_path, declared):
+    path = write(tmp_path, f"{yaml.safe_dump(declared)}\ndrift: {{baseline: 2024-13-45}}\n")
+    with pytest.raises(InvalidStream, match=f"{path}.*month"):
+        load_stream("orders", tmp_path)
 
 
 def test_an_unknown_key_lists_the_known_ones(tmp_path, declared):

@@ -229,9 +229,8 @@ def test_every_covariance_type_goes_through_the_whole_pipeline(kind):
     assert version.tags["gate"].split("/")[0] == version.tags["gate"].split("/")[1]
     assert model.mixture.covariance_type == kind
     assert {at.store.summary("orders", key).mixture.covariance_type for key in KEYS[:3]} == {kind}
-    with fsspec.open(
-        f"{at.store.path('orders', 'components', KEYS[2])}/components.parquet"
-    ) as file:
+    folder = at.store.path("orders", "components", KEYS[2])
+    with fsspec.open(f"{folder}/v{version.version}.parquet") as file:
         table = pd.read_parquet(file)
     assert len(table) == 2 * 3
     assert (table["sd"] > 0).all()

@@ -114,10 +114,30 @@ def test_a_good_batch_passes_and_a_bad_one_fails_by_its_law(
         assert not failed.success
         assert not any(one["raised_exception"] for one in _exceptions(failed))
         assert law in failed.result["observed_value"], failed.result
-    column = "weight" if name == "table" else "rating"
-    missing = validated(expectation, good.drop(columns=column))
-    assert not missing.success
-    assert column in missing.result["observed_value"]
+    for column in ("weight", "feature") if name == "table" else ("rating",):
+        missing = validated(expectation, good.drop(columns=column))
+        assert not missing.success
+        assert column in missing.result["observed_value"]
+
+
+def test_a_component_table_has_every_component_and_feature_once(
+    model: DensityModel, validated
+) -> None:
+    expectation = ExpectComponentTableInvariants(mixture=model)
+    table = pd.DataFrame(model.component_table())
+    assert validated(expectation, table.sample(frac=1, random_state=0)).success
+    for bad in (
+        table.replace({"feature": {"rating": "price"}}),
+        table.assign(component=table["component"] + 17),
+        table.assign(component="first"),
+        table.assign(feature=None),
+        pd.concat([table, table[:1]]),
+        table[:0],
+    ):
+        failed = validated(expectation, bad)
+        assert not failed.success
+        assert not any(one["raised_exception"] for one in _exceptions(failed))
+        assert "every pair once" in failed.result["observed_value"], failed.result
 
 
 def _exceptions(result: Any) -> list[dict[str, Any]]:

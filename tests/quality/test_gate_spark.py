@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from orders import KEYS, make_rows
 
+from demo.services import free_ports
 from expectations import ExpectationsGate
 from gmm_core.errors import ServiceUnavailable
 from gmm_core.model import DensityModel
@@ -24,25 +25,15 @@ from gmm_core.pipeline.streams import Stream
 from gmm_core.spark.session import server_command, server_environment, session
 
 KEY = KEYS[3]
-PORTS = range(15222, 15230)
 
 Jobs = Callable[[], int]
-
-
-def free_ports(count: int) -> list[int]:
-    free = []
-    for port in PORTS:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                free.append(port)
-    return free[:count]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A Spark Connect server on loopback: its address, and that of its pages, which count jobs."""
     folder = tmp_path_factory.mktemp("server")
-    port, ui = free_ports(2)
+    port, ui = free_ports({"server": 15222, "pages": 15226}).values()
     *command, resource = server_command(port, master="local[1]")
     pages = ["--conf", "spark.ui.enabled=true", "--conf", f"spark.ui.port={ui}"]
     with (folder / "log").open("wb") as log:

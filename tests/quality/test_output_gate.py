@@ -8,12 +8,12 @@ import pytest
 from orders import KEYS, make_rows
 
 from expectations import ExpectationsGate
-from expectations.output import USABLE, output_laws
-from expectations.tally import Tally, tally_of
 from gmm_core.model import DensityModel
+from gmm_core.pipeline.output import USABLE, output_laws
 from gmm_core.pipeline.ports import GateReport
 from gmm_core.pipeline.settings.gates import Gates
 from gmm_core.pipeline.streams import Stream
+from gmm_core.pipeline.tally import Tally, tally_of
 
 KEY = KEYS[3]
 NAMES = ("price", "delay", "rating")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from orders import declaration
+from typer.testing import CliRunner
 
+from gmm_core.cli.app import app
 from gmm_core.registry import packaging
 from gmm_core.registry.mlflow_registry import MlflowRegistry
 
@@ -79,17 +84,14 @@ def test_the_code_of_the_page_runs(server, stream, model, lineage, report, monke
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # the page's code sets it
     registry = MlflowRegistry(server)
-    for _ in range(2):
-        registry.register(stream, model, lineage, report())
-    registry.point(stream.name, "previous", 1)
-    registry.point(stream.name, "champion", 2)
+    for alias in ("previous", "champion"):
+        newest = registry.register(stream, model, lineage, report()).version
+        registry.point(stream.name, alias, newest)
     page = (PROJECT / "docs" / "serving.md").read_text()
     page = page.replace("http://127.0.0.1:5000", server).replace("baskets", stream.name)
     page = page.replace("2017-03-14", lineage["last_block"])
     page = page.replace('Path("', f'Path("{tmp_path}/')
-    load, in_spark, as_of, bridges, roll_back = re.findall(
-        r"```python\n(.*?)```", page, flags=re.DOTALL
-    )
+    load, in_spark, as_of, bridges = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     compile(in_spark, "serving.md", "exec")  # tests/examples/test_in_spark.py runs such a job
     rows = pd.DataFrame(packaging.example_rows(model))
     names = {"rows": rows}
@@ -97,13 +99,31 @@ def test_the_code_of_the_page_runs(server, stream, model, lineage, report, monke
         exec(load, names)
         exec(as_of, names)
         exec(bridges, names)
-        exec(roll_back, names)
     finally:
         mlflow.set_tracking_uri(None)
     expected = model.output(dict(rows.items()), "score")["score"]
     np.testing.assert_array_equal(names["scores"]["score"], expected)
-    assert registry.alias(stream.name, "champion").version == 1
-    assert (names["then"].version.version, names["now"].version.version) == (2, 2)
+    assert (names["then"].version.version, names["now"].version.version) == (newest,) * 2
+
+
+def test_the_rollback_of_the_page_goes_back_and_holds(
+    server, stream, model, lineage, report, monkeypatch, tmp_path
+):
+    registry = MlflowRegistry(server)
+    versions = [registry.register(stream, model, lineage, report()).version for _ in range(2)]
+    for alias, version in zip(("previous", "champion"), versions, strict=True):
+        registry.point(stream.name, alias, version)
+    declared = {**declaration(), "stream": stream.name}
+    (tmp_path / f"{stream.name}.yaml").write_text(yaml.safe_dump(declared))
+    monkeypatch.setenv("BLOCKMIX_STREAMS", str(tmp_path))
+    monkeypatch.setenv("BLOCKMIX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BLOCKMIX_TRACKING_URI", server)
+    page = (PROJECT / "docs" / "serving.md").read_text()
+    [command] = re.findall(r"^blockmix (rollback .*)$", page, flags=re.MULTILINE)
+    ran = CliRunner().invoke(app, shlex.split(command.replace("baskets", stream.name)))
+    assert ran.exit_code == 0, ran.output
+    assert registry.alias(stream.name, "champion").version == versions[0]
+    assert "scores doubled since Tuesday" in registry.notes(stream.name)["hold"]
 
 
 def test_the_page_names_every_tag_and_output():

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -114,12 +115,45 @@ def test_it_lives_beside_an_installed_gmm_core(champion, stream, model):
     pd.testing.assert_frame_equal(served.input_example, rows.reset_index(drop=True))
 
 
+def test_a_server_answers_in_rows_or_in_columns(model, tmp_path, monkeypatch):
+    """By MLflow's own scoring code: the form of a request, else of the model as it was loaded."""
+    import mlflow
+    from mlflow.pyfunc.scoring_server import invocations
+
+    logged = SimpleNamespace(artifact_location="model", source_run_id=None, model_id=None)
+    (tmp_path / "scratch").mkdir()
+    folder = str(packaging.save_served_model(model, "card", logged, tmp_path / "scratch"))
+    rows = pd.DataFrame(packaging.example_rows(model))
+    want = model.output(dict(rows.items()), "component")
+    plain = mlflow.pyfunc.load_model(folder)
+    monkeypatch.setenv("MLFLOW_PYFUNC_INFERENCE_CONFIG", '{"form": "columns"}')
+    quick = mlflow.pyfunc.load_model(folder)
+
+    def asked(served, **params):
+        content = {"dataframe_split": rows.to_dict("split", index=False), "params": params}
+        schema = served.metadata.get_input_schema()
+        answer = invocations(json.dumps(content), "application/json", served, schema)
+        return json.loads(answer.response)["predictions"]
+
+    columns = {name: values.tolist() for name, values in want.items()}
+    records = pd.DataFrame(want).to_dict("records")
+    assert asked(plain, output="component") == records
+    assert asked(plain, output="component", form="columns") == columns
+    assert asked(quick, output="component") == columns
+    assert asked(quick, output="component", form="rows") == records
+    score = quick.predict(rows)["score"]
+    np.testing.assert_array_equal(score, model.output(dict(rows.items()), "score")["score"])
+    with pytest.raises(Exception, match="unknown form: got 'heap'; allowed: rows, columns"):
+        plain.predict(rows, params={"form": "heap"})
+
+
 def test_the_signature(model):
     signature = packaging.signature(model)
     assert signature.inputs.input_names() == ["price", "delay", "rating"]
     assert {str(kind) for kind in signature.inputs.input_types()} == {"DataType.double"}
-    (output,) = signature.params.params
-    assert (output.name, output.default) == ("output", "score")
+    assert [(p.name, p.default) for p in signature.params.params] == [
+        ("output", "score"), ("form", ""),
+    ]  # fmt: skip
 
 
 def test_the_example_is_the_centres_in_order_of_weight(model):

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from database import POSTGRES_JAR
 
+from demo.services import free_port
 from gmm_core.pipeline.ports import Landing
 from gmm_core.pipeline.stream_files import load_stream
 from gmm_core.pipeline.streams import Stream
@@ -27,7 +28,7 @@ from gmm_core.spark.engine import SparkEngine
 from gmm_core.spark.session import server_command, server_environment
 
 KEY = "2017-03-14"
-PORTS = range(15203, 15220)
+FIRST_PORT = 15203
 # A JVM that lives for a minute or two compiles more than it runs.
 QUICK_JVM = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 STREAMS = Path(__file__).resolve().parents[2] / "dags" / "streams"
@@ -38,18 +39,6 @@ class Server:
     remote: str
     process: subprocess.Popen[bytes]
     log: Path
-
-
-def free_port() -> int:
-    for port in PORTS:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError(f"no free port in {PORTS}")
 
 
 def answers(port: int) -> bool:
@@ -63,7 +52,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> Server:
-        port, folder = free_port(), tmp_path_factory.mktemp("server")
+        port, folder = free_port(FIRST_PORT), tmp_path_factory.mktemp("server")
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 server_command(port, master="local[2]", jars=POSTGRES_JAR),

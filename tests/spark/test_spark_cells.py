@@ -14,7 +14,7 @@ from gmm_core.moments import Moments
 from gmm_core.spark.cells import in_feature_space, look, look_at_files, squash_columns
 from gmm_core.spark.exact import exact_passes
 from gmm_core.spark.many import fit_blocks
-from gmm_core.spark.sampling import stratified_sample
+from gmm_core.spark.sampling import even_sample, stratified_sample
 from gmm_core.squashing.cells import Apart, Cells
 from gmm_core.squashing.grid import Grid
 from gmm_core.squashing.strata import strata_of
@@ -78,6 +78,23 @@ def test_the_session_is_as_it_was(engine, frame):
         squash_columns(frame, ["nowhere"], {"nowhere": Grid.scale_free()})
     with engine._spark() as spark:
         assert spark.conf.get("spark.sql.adaptive.enabled") == "true"
+        spark.conf.set("spark.sql.adaptive.enabled", "false")  # as a caller may have it
+        try:
+            squash_columns(frame, ["whole"])
+            assert spark.conf.get("spark.sql.adaptive.enabled") == "false"
+        finally:
+            spark.conf.set("spark.sql.adaptive.enabled", "true")
+
+
+@pytest.mark.parametrize("wrong", [-2.0, float("nan"), float("inf")])
+def test_what_is_no_weight_is_refused_as_by_the_plain_twin(engine, wrong):
+    table, grid = {"x": [1.0, None, 3.0], "w": [1.0, wrong, None]}, Grid.scale_free()
+    with engine._spark() as spark:
+        frame = spark.createDataFrame(pa.table(table))
+        with pytest.raises(InvalidInput, match=r"weights in column 'w'.*0 or more"):
+            squash_columns(frame, ["x"], {"x": grid}, weight="w")
+    with pytest.raises(InvalidInput, match="sample_weight"):
+        Cells.of([1.0, 2.0], grid, [1.0, wrong])
 
 
 @pytest.mark.parametrize(
@@ -161,3 +178,19 @@ def test_a_stratified_sample_carries_fair_weights(engine, frame, columns):
     assert abs(weight.sum() - ROWS) <= 5 * np.sqrt(((1 - p) / p).sum())
     with pytest.raises(InvalidInput, match="no column has"):
         stratified_sample(frame, "heavy", strata, weight="plain")
+
+
+def test_an_even_sample_is_rows_of_the_frame_and_what_they_come_from(frame, columns):
+    sample = even_sample(frame, ["heavy", "whole"], 400, seed=3)
+    pairs = set(zip(columns["heavy"], columns["whole"], strict=True))
+    assert sample.shape == (400, 2)
+    assert set(map(tuple, sample)) <= pairs
+    assert len(set(map(tuple, sample))) == 400, "no row twice"
+    everything = np.column_stack([columns["heavy"], columns["whole"]])
+    ranks = np.searchsorted(np.sort(everything[:, 0]), sample[:, 0]) / ROWS
+    assert abs(ranks.mean() - 0.5) < 0.06  # 4 deviations of the mean of 400
+    assert len(even_sample(frame, ["plain"], 10 * ROWS)) == ROWS
+    with pytest.raises(InvalidInput):
+        even_sample(frame, [], 10)
+    with pytest.raises(InvalidInput, match="sampled"):
+        even_sample(frame, ["nothing"], 10)

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from demo.services import free_ports
 from gmm_core.config import SPARK_CONF
 from gmm_core.model import DensityModel
 from gmm_core.spark.engine import SparkEngine
@@ -87,7 +87,7 @@ class Cluster:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_"))}
         self.environment = kept | server_environment() | {"SPARK_DAEMON_MEMORY": "256m"}
         self.environment["SPARK_DAEMON_JAVA_OPTS"] = f"{QUICK} -Dspark.master.rest.enabled=false"
-        port, self.pages = free_ports(2)
+        port, self.pages = free_ports({"master": 15221, "pages": 15331}).values()
         self.master = f"spark://127.0.0.1:{port}"
         self.start("Master", "--host", "127.0.0.1", "--port", port, "--webui-port", self.pages)
         for _ in range(2):
@@ -135,16 +135,6 @@ class Cluster:
                 process.kill()
         for process in self.processes:
             process.wait(20)
-
-
-def free_ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    found = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return found
 
 
 @pytest.fixture

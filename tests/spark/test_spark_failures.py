@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import pytest
 from pyspark.errors import AnalysisException, PySparkException, PythonException
 
@@ -14,6 +12,7 @@ from gmm_core.errors import (
     InvalidInput,
     InvalidSource,
     NotFound,
+    Refused,
     ServiceUnavailable,
 )
 from gmm_core.spark.failures import spark_errors
@@ -93,10 +92,7 @@ def test_our_own_errors_and_bugs_pass_through():
         _ = 1 / 0
 
 
-KINDS = [
-    kind for _, kind in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(kind, BlockmixError) and kind.__init__ is BlockmixError.__init__
-]  # fmt: skip
+KINDS = [getattr(errors, name) for name in errors.__all__]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,6 +101,12 @@ def test_errors_cross_the_border_with_class_and_message(kind):
     back = unpack(pack(error))
     assert type(back) is kind
     assert str(back) == str(error)
+
+
+def test_the_pages_of_a_refusal_cross_it_too_and_nothing_else_is_an_error():
+    assert unpack(pack(Refused("no", pages={"mlflow": "http://x"}))).pages == {"mlflow": "http://x"}
+    with pytest.raises(InvalidInput, match="kind of an error: got 'reprlib'"):
+        unpack('{"kind": "reprlib", "message": "no"}')
 
 
 def test_an_error_carried_in_a_traceback_comes_out_whole():

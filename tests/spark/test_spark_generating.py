@@ -64,9 +64,7 @@ def xxhash64(values, seed):
 
 
 def uniform(ids, seed, draw):
-    salt = np.frombuffer(hashlib.sha256(f"{seed}/{draw}".encode()).digest()[:8], ">u8").astype(
-        np.uint64
-    )
+    salt = np.frombuffer(hashlib.sha256(f"{seed}:{draw}".encode()).digest()[:8], "<u8") >> 1
     return ((xxhash64(ids, xxhash64(salt, 42)) >> np.uint64(12)).astype(float) + 0.5) / 2**52
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pytest
@@ -38,13 +39,16 @@ def delta(tmp_path, stream_of):
 
 def test_the_newest_version_and_a_pinned_one(land, delta):
     _, stream = delta
-    _, newest = land(stream())
+    landing, newest = land(stream())
     assert sorted(zip(newest["x"], newest["shop"], strict=True)) == [
         (1, "a b"),
         (2, "a b"),
         (3, "c"),
     ]
-    assert sorted(land(stream(version=0))[1]["x"]) == [1.0, 2.0]
+    pinned, first = land(stream(version=0))
+    assert sorted(first["x"]) == [1.0, 2.0]
+    assert (landing.source_version, pinned.source_version) == (1, 0)
+    assert landing.facts()["source_version"] == 1
 
 
 def test_rows_that_were_replaced_are_gone_from_the_next_version_alone(land, delta):
@@ -86,6 +90,53 @@ def test_a_store_that_does_not_answer_is_worth_another_try(land, delta, monkeypa
         monkeypatch.setenv(name, value)
     with pytest.raises(ServiceUnavailable, match="the store of s3://bucket/table does not answer"):
         land(stream(path="s3://bucket/table"))
+
+
+def test_partition_columns_of_all_types_are_read_from_their_folders(land, stream_of, tmp_path):
+    table = rows(1.0, 2.0).append_column("open", pa.array([True, None]))
+    table = table.append_column("day", pa.array([NOON.date(), None]))
+    table = table.append_column("since", pa.array([NOON, None], pa.timestamp("us", "UTC")))
+    path = str(tmp_path / "types")
+    write_deltalake(path, table, partition_by=["open", "day", "since"])
+    columns = {"x": "x", "said": "concat_ws(' ', open, day, since)"}
+    landing, found = land(stream_of(None, path=path, format="delta", columns=columns))
+    assert landing.rows == 2
+    assert sorted(found["said"]) == ["", "true 2017-03-14 2017-03-14 12:00:00"]
+
+
+def refolded(path, change):
+    """The table with another entry for each file in its first commit; files go where entries say."""
+    commit = path / "_delta_log" / f"{0:020}.json"
+    lines = [json.loads(line) for line in commit.read_text().splitlines()]
+    for line in lines:
+        if "add" in line:
+            before = path / unquote(line["add"]["path"])
+            change(line["add"])
+            after = path / unquote(line["add"]["path"])
+            after.parent.mkdir(exist_ok=True)
+            before.rename(after)
+    commit.write_text("\n".join(map(json.dumps, lines)))
+
+
+def test_partitions_that_folders_do_not_say_are_refused(land, delta, stream_of, tmp_path):
+    """Random prefixes for folders, another value in the log, letters that Spark reads as others."""
+    path, stream = delta
+
+    def prefixed(add):
+        add["path"] = f"k7/{add['path'].split('/')[-1]}"
+
+    refolded(path, prefixed)
+    with pytest.raises(InvalidSource, match=r"partition column 'shop'.*Rewrite the table"):
+        land(stream())
+
+    def renamed(add):
+        add["partitionValues"]["shop"] = "b a"
+
+    for name, shop, change in (("lie", "a b", renamed), ("letters", "Köln", lambda _: None)):
+        write_deltalake(tmp_path / name, rows(1.0, shop=shop), partition_by=["shop"])
+        refolded(tmp_path / name, change)
+        with pytest.raises(InvalidSource, match="partition column 'shop'"):
+            land(stream(path=str(tmp_path / name)))
 
 
 def changed(path, **protocol_or_configuration):

@@ -54,6 +54,24 @@ def test_the_columns_are_those_of_the_model(engine, baskets, landed, model, read
     assert scored.mean_log_prob == pytest.approx(made["log_prob"].mean(), rel=1e-12)
 
 
+def test_explanations_beside_the_scores_are_the_models(
+    engine, baskets, landed, model, read, tmp_path
+):
+    also = ("explanation", "contributions", "tail_probability")
+    scoring = baskets.scoring.model_copy(update={"also": also})
+    explained = baskets.model_copy(update={"scoring": scoring})
+    assert explained.window_fingerprint == baskets.window_fingerprint
+    scored = engine.transform(explained, KEY, landed[0], model, 7, str(tmp_path / "out"))
+    got = read(str(tmp_path / "out"))
+    made = model.transform({name: got[name].to_numpy() for name in model.feature_names}, also)
+    assert list(scored.columns)[-3 - len(made) : -3] == list(made)
+    assert got["explanation"].tolist() == made["explanation"].tolist()
+    assert got["explanation"].str.contains("sd above the usual").any()
+    for name in [f"{feature}_contribution" for feature in model.feature_names]:
+        np.testing.assert_allclose(got[name], made[name], rtol=1e-9, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(got["tail_probability"], 1 - got["score"], atol=1e-12)
+
+
 def test_types_in_the_files(engine, toy, tmp_path):
     stream, model = toy
     (tmp_path / "rows").mkdir()

@@ -12,10 +12,11 @@ from compose_file import PROJECT
 from mixtures import random_mixture
 
 from gmm_core.features import Feature
+from gmm_core.mixed.mixture import MixedMixture, numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.parameters import parameter_table
 
-__all__ = ["agrees", "compiled", "density_model", "parameters", "rows_of"]
+__all__ = ["agrees", "compiled", "density_model", "mixed_model", "parameters", "rows_of"]
 
 _PROFILES = {
     "duckdb": {"type": "duckdb", "path": ":memory:"},
@@ -26,6 +27,13 @@ _PROFILES = {
     "spark": {"type": "spark", "method": "session", "host": "NA", "schema": "default"},
 }  # fmt: skip
 
+# Of the categorical features: a value of each level, and one that is none.
+_VALUES = {
+    "shop's": np.array(["it's", 'a "b"', "back\\slash", "", "elsewhere"], dtype=object),
+    "till": np.array([3, -17, 99]),
+    "card": np.array([False, True, True]),  # a column of truths has no other value
+}
+
 
 def density_model(kind: str, d: int) -> DensityModel:
     """Of d features, the first as its logarithm when there are more than one."""
@@ -34,17 +42,37 @@ def density_model(kind: str, d: int) -> DensityModel:
     return DensityModel.build("it's", features, mixture, 0.9, component_ids=[5, 3, 8, 1])
 
 
+def mixed_model() -> DensityModel:
+    """Of two numbers, and of levels that are texts with quotes, whole numbers, and truths."""
+    plain = density_model("full", 2)
+    rng = np.random.default_rng(5)
+    tables = tuple(rng.dirichlet(np.ones(len(values)), size=4) for values in _VALUES.values())
+    categorical = [
+        Feature(name, levels=("false", "true") if name == "card" else tuple(map(str, values[:-1])))
+        for name, values in _VALUES.items()
+    ]
+    mixture = MixedMixture(numeric_part(plain.mixture), tables)
+    features = [*plain.features, *categorical]
+    return DensityModel.build("it's", features, mixture, 0.9, component_ids=[5, 3, 8, 1])
+
+
 def rows_of(model: DensityModel, n: int = 60) -> pd.DataFrame:
     """Rows of the model, some far out, then one that lacks a value and one that is infinite."""
     drawn = model.mixture.sample(n, seed=3)
-    drawn[:3] *= np.array([[30.0], [-9.0], [3.0]])
+    d = len(model.numeric_features)
+    drawn[:3, :d] *= np.array([[30.0], [-9.0], [3.0]])
     columns = {
         f.name: np.exp(np.clip(v, -300, 300)) if f.transform == "log" else v
-        for f, v in zip(model.features, drawn.T, strict=True)
+        for f, v in zip(model.numeric_features, drawn.T[:d], strict=True)
     }
+    for feature, codes in zip(model.features[d:], drawn.T[d:], strict=True):
+        columns[feature.name] = _VALUES[feature.name][codes.astype(int)]
     rows = pd.DataFrame(columns)
     rows.insert(0, "row id", np.arange(n))
-    bad = rows.iloc[:2].assign(**{"row id": [n, n + 1], model.feature_names[-1]: [np.nan, np.inf]})
+    for name in set(columns) & {"shop's"}:  # what is no level comes in more than one way
+        rows.loc[[4, 5, 6], name] = [None, "It's", "(other)"]
+    last = model.numeric_features[-1].name
+    bad = rows.iloc[:2].assign(**{"row id": [n, n + 1], last: [np.nan, np.inf]})
     return pd.concat([rows, bad], ignore_index=True)
 
 
@@ -72,7 +100,7 @@ def compiled(
     profile = {"parity": {"target": "it", "outputs": {"it": {**_PROFILES[engine], "threads": 1}}}}
     (folder / "profiles.yml").write_text(json.dumps(profile))
     for name, model in models.items():
-        features = [{"name": f.name, "transform": f.transform} for f in model.features]
+        features = [f.to_dict() for f in model.features]
         for macro in ("scored", "joint"):
             call = (
                 f"gmm_sql.{macro}(rows='rows_{name}', key=['row id'], features={features!r}, "

@@ -56,7 +56,8 @@ def declaration(**changes: Any) -> dict[str, Any]:
 def copy_of(at: MemoryServices) -> MemoryServices:
     """Twins of their own with the same content: building one is dear, copying it is not."""
     other = memory_services(at.engine.blocks)
-    other.store._fs.copy(at.store._root, other.store._root, recursive=True)
+    mine, theirs = at.store._files, other.store._files
+    theirs.system.copy(mine.root, theirs.root, recursive=True)
     other.registry = copy.deepcopy(at.registry)
     return other
 

@@ -42,14 +42,21 @@ class Site:
     def folder(self, section: str, key: str) -> Path:
         return self.lake / "orders" / section / f"block={key}"
 
+    def components(self, key: str) -> Path:
+        """The table of the components of a day's one version."""
+        (path,) = self.folder("components", key).glob("v*.parquet")
+        return path
+
+    def file(self, key: str, name: str = "part-0") -> Path:
+        """A file of the scored rows of a block."""
+        return Path(Lake(str(self.lake)).path("orders", "transformed", key)) / f"{name}.parquet"
+
     def rows(self, key: str) -> pd.DataFrame:
         """The scored rows of a block as they lie in the lake."""
-        return pd.read_parquet(
-            self.folder("transformed", key) / "part-0.parquet", partitioning=None
-        )
+        return pd.read_parquet(self.file(key), partitioning=None)
 
     def write(self, key: str, rows: pd.DataFrame, name: str = "part-0") -> None:
-        rows.to_parquet(self.folder("transformed", key) / f"{name}.parquet", index=False)
+        rows.to_parquet(self.file(key, name), index=False)
 
 
 def order_stream(**changes: Any) -> Stream:
@@ -60,6 +67,7 @@ def order_stream(**changes: Any) -> Stream:
             "path": "orders.parquet",
             "time": "at",
             "group_by": ["order_id", SHOP],
+            "entity": SHOP,
             "columns": {"price": "price", "delay": "delay", "rating": "rating", "tips": "tips"},
         },
         "features": {
@@ -77,7 +85,8 @@ def order_stream(**changes: Any) -> Stream:
 def _rows(key: str) -> pd.DataFrame:
     rows = make_rows(key)
     rows.insert(0, "order_id", range(len(rows)))
-    rows.insert(1, SHOP, rows["order_id"] % 7)
+    # Every day ten shops are new, and ten do not come back.
+    rows.insert(1, SHOP, rows["order_id"] % 70 + 10 * KEYS.index(key))
     return rows.assign(tips=rows["price"] * 0.1)
 
 
@@ -123,7 +132,7 @@ def dbt(site: Site) -> Callable[..., dict[str, str]]:
     """Run a dbt command on the site's warehouse; answers status by node name."""
     from gmm_core.warehouse.marts import _variables
     from gmm_core.warehouse.place import Place
-    from gmm_core.warehouse.running import _arguments, _environment
+    from gmm_core.warehouse.running import _environment, _options
 
     def run(*command: str, key: str = "") -> dict[str, str]:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -132,9 +141,7 @@ def dbt(site: Site) -> Callable[..., dict[str, str]]:
 
         place = Place(site.warehouse, "orders")
         variables = _variables(site.stream, str(site.lake / "orders"))
-        options = _arguments(place, variables, THIRD, "file")[1:]
-        exclude = options.index("--exclude-resource-type")
-        del options[exclude : exclude + 2]
+        options = ["--no-write-json", *_options(place, variables, "file")]
         environment = {
             "BLOCKMIX_WAREHOUSE_FILE": str(place.file),
             "BLOCKMIX_LAKE_PROTOCOL": "file",

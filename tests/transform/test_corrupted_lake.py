@@ -67,7 +67,7 @@ def ids_of_another_model(site):
 
 
 def _components(site, change):
-    path = site.folder("components", THIRD) / "components.parquet"
+    path = site.components(THIRD)
     change(pd.read_parquet(path, partitioning=None)).to_parquet(path, index=False)
 
 
@@ -121,6 +121,21 @@ SPOILT = {
         "anomalies_lie_as_far_as_their_most_unusual_feature",
     "delete from staging.stg_components where component = 0": "history_weights_sum_to_one",
     "update staging.stg_components set model_version = 77": "deviations_have_components",
+    "insert into scoring.entity_segments from scoring.entity_segments limit 1":
+        "entities_have_a_key",
+    "update scoring.entity_segments set rows = rows + 1": "entities_have_all_their_rows",
+    "update scoring.entity_segments set rows_in_segment = 0": "entities_are_in_their_main_segment",
+    "insert into marts.segments from marts.segments limit 1": "segments_have_a_key",
+    "update marts.segments set rows = rows + 1": "segments_count_every_row",
+    "update marts.segments set entities = entities + 1": "segments_count_every_entity",
+    "update marts.segments set share = share / 2": "segments_share_the_block",
+    "update marts.segments set mean_score = null": "segments_without_rows_have_no_means",
+    "insert into marts.segment_migration from marts.segment_migration limit 1":
+        "migrations_have_a_key",
+    "update marts.segment_migration set to_component_id = from_component_id":
+        "migrations_add_up_to_the_segments",
+    "update marts.segment_migration set share = share / 2": "migrations_share_the_step",
+    "update marts.segment_migration set born = true": "migrations_are_between_living_segments",
     "insert into staging.stg_metrics from staging.stg_metrics limit 1": "metrics_have_a_key",
     "insert into staging.stg_metrics select * replace ('x' || source_file as source_file) "
     "from staging.stg_metrics": "health_has_a_key",
@@ -171,7 +186,7 @@ def test_a_repaired_block_passes_and_the_failure_leaves_no_trace(site):
     before, good = marts(site), site.rows(THIRD)
     rows_of_another_block(site)
     assert not site.build(THIRD).passed
-    (site.folder("transformed", THIRD) / "part-1.parquet").unlink()
+    site.file(THIRD, "part-1").unlink()
     site.write(THIRD, good)
     assert site.build(THIRD).passed
     for table, other in zip(before, marts(site), strict=True):
@@ -185,7 +200,7 @@ def test_a_whole_build_that_failed_is_not_built_upon(site):
     later = site.build(FIRST)
     assert later.key is None
     assert not later.passed
-    (site.folder("transformed", THIRD) / "part-1.parquet").unlink()
+    site.file(THIRD, "part-1").unlink()
     assert site.build(FIRST).passed
     assert site.build(FIRST).key == FIRST
 
@@ -226,7 +241,7 @@ def test_unit_tests_pass(dbt):
 
 def test_a_model_has_one_file_of_sql_and_one_of_words(site):
     models = sorted(PROJECT.glob("models/**/*.sql"))
-    assert len(models) == 8
+    assert len(models) == 11
     for path in models:
         (described,) = yaml.safe_load(path.with_suffix(".yml").read_text())["models"]
         assert described["name"] == path.stem

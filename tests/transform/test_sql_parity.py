@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from gmm_sql import agrees, compiled, density_model, parameters, rows_of
+from gmm_sql import agrees, compiled, density_model, mixed_model, parameters, rows_of
 from native_stack import postgres_binaries
 
 POSTGRES = postgres_binaries()
@@ -22,7 +22,9 @@ MODELS = {
     "one": density_model("diag", 1),
     "diagonal": density_model("diag", 3),
     "full": density_model("full", 3),
+    "mixed": mixed_model(),
 }
+REFUSED = "version 3 has other features or levels than the ones named"
 
 
 def test_duckdb(tmp_path):
@@ -34,6 +36,9 @@ def test_duckdb(tmp_path):
             engine.register(f"parameters_{name}", parameters(model))
             scored, joint = (engine.sql(queries[name][m]).df() for m in ("scored", "joint"))
             agrees(model, rows, scored, joint)
+        engine.register("parameters_mixed", parameters(MODELS["full"]))
+        with pytest.raises(duckdb.Error, match=REFUSED):
+            engine.sql(queries["mixed"]["scored"]).df()
 
 
 @pytest.fixture
@@ -83,10 +88,11 @@ def postgres() -> Iterator[Any]:
 @pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL server (apt-get install postgresql)")
 def test_postgres(postgres, tmp_path):
     import pandas as pd
+    import psycopg2
     from psycopg2.extras import execute_values
 
     def load(table: str, frame: pd.DataFrame) -> None:
-        kinds = {"O": "text", "f": "double precision", "i": "bigint"}
+        kinds = {"O": "text", "f": "double precision", "i": "bigint", "b": "boolean"}
         columns = [f'"{name.replace(chr(34), 2 * chr(34))}"' for name in frame]
         types = [kinds[frame[name].dtype.kind] for name in frame]
         named = ", ".join(f"{c} {t}" for c, t in zip(columns, types, strict=True))
@@ -104,3 +110,6 @@ def test_postgres(postgres, tmp_path):
         load(f"rows_{name}", rows)
         load(f"parameters_{name}", parameters(model))
         agrees(model, rows, ask(queries[name]["scored"]), ask(queries[name]["joint"]))
+    postgres.execute("delete from parameters_mixed where parameter = 'log_level' and i = 4")
+    with pytest.raises(psycopg2.Error, match=REFUSED):
+        ask(queries["mixed"]["scored"])

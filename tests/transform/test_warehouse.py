@@ -47,12 +47,15 @@ def test_a_key_is_a_day_and_nothing_else(site, key):
 def test_a_column_may_not_take_the_name_of_another(site, name):
     with pytest.raises(InvalidInput, match=f"(?i)taken: got '{name}'"):
         build_marts(
-            changed(site.stream, group_by=("order_id", name)), None, str(site.lake), site.warehouse
+            changed(site.stream, group_by=("order_id", name), entity=None),
+            None,
+            str(site.lake),
+            site.warehouse,
         )
 
 
 def test_a_file_that_is_no_parquet_is_a_broken_run(site):
-    (site.folder("transformed", THIRD) / "part-0.parquet").write_bytes(b"not parquet")
+    site.file(THIRD).write_bytes(b"not parquet")
     with pytest.raises(ComputationFailed, match="could not run stg_scored_rows") as caught:
         site.build(THIRD)
     path = Path(str(caught.value).split(" the SQL in ")[-1].rstrip("."))
@@ -116,12 +119,12 @@ def test_times_with_and_without_a_zone_are_the_same_times(site):
 def test_a_lake_that_is_not_a_folder(site, tmp_path):
     """Any fsspec URL will do."""
     files = fsspec.filesystem("memory")
-    for path in site.lake.rglob("*.parquet"):
+    for path in filter(Path.is_file, site.lake.rglob("*")):
         files.pipe(f"/site/{path.relative_to(site.lake)}", path.read_bytes())
     built = build_marts(site.stream, None, "memory://site", tmp_path)
     assert built.passed, built.reason
     assert build_marts(site.stream, SECOND, "memory://site", tmp_path).key == SECOND
-    theirs = pd.read_parquet(site.folder("transformed", SECOND) / "part-0.parquet")
+    theirs = pd.read_parquet(site.file(SECOND))
     import duckdb
 
     with duckdb.connect(str(tmp_path / "orders.duckdb"), read_only=True) as warehouse:

@@ -5,7 +5,11 @@ with
 newest as (
 
     select * from {{ ref('stg_components') }}
-    qualify model_version = max(model_version) over (partition by block_key)
+    -- Of the versions of a day, the one that was described last is its own: neither trials nor what was there
+    -- before a late block are. A version's rows were written together.
+    qualify dense_rank() over (
+        partition by block_key order by written_at desc nulls last, model_version desc
+    ) = 1
 
 ),
 

@@ -5,8 +5,10 @@ with
 newest as (
 
     select * from {{ ref('stg_metrics') }}
-    -- What is not of a version sorts last, and is the only one of its stage.
-    qualify model_version is not distinct from max(model_version) over (partition by block_key, stage)
+    -- After a rollback an older version is the one that was measured last. A verb's rows were measured together.
+    qualify dense_rank() over (
+        partition by block_key, stage order by measured_at desc nulls last, model_version desc nulls last
+    ) = 1
 
 )
 

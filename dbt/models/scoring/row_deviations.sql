@@ -21,12 +21,12 @@ unpivoted as (
     select
         block_key,
         row_in_block,
-        model_version,
-        component,
-        component_id,
+        model_version::integer as model_version,
+        component::integer as component,
+        component_id::integer as component_id,
         anomaly,
         {{ literal(feature['name']) }} as feature,
-        {{ ident(feature['name']) }} as value,
+        {{ ident(feature['name']) }}::double as value,
         {{ forward(feature, ident(feature['name'])) }} as position,
         4 * {{ ident(feature['name'] ~ '_normalised') }} as deviation
     from scored

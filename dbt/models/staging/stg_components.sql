@@ -23,9 +23,10 @@ renamed as (
         block as block_key,
         stream as written_stream,
         block_key as written_key,
-        model_version,
-        component,
-        coalesce(component_id, component) as component_id,
+        -- Spark writes shorter numbers than others do.
+        model_version::integer as model_version,
+        component::integer as component,
+        coalesce(component_id, component)::integer as component_id,
         feature,
 
         ---------- the component
@@ -38,7 +39,10 @@ renamed as (
         ---------- the same in source units
         centre,
         low,
-        high
+        high,
+
+        ---------- when
+        written_at::timestamptz as written_at
 
     from source
 

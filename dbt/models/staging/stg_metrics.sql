@@ -11,6 +11,8 @@ with
 source as (
 
     select * from {{ measured() }}
+    union all by name
+    select null::timestamptz as measured_at where false  -- files of an earlier release lack it
 
 ),
 
@@ -23,7 +25,7 @@ renamed as (
         block_key as written_key,
         regexp_extract(filename, 'block=[^/]*/[^/]*$') as source_file,
         stage,
-        model_version,
+        model_version::integer as model_version,
         metric,
 
         ---------- what was found, and what is allowed
@@ -31,7 +33,10 @@ renamed as (
         unit,
         at_least,
         at_most,
-        ok
+        ok,
+
+        ---------- when
+        measured_at::timestamptz as measured_at
 
     from source
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from gmm_core.pipeline.settings.common import Frozen
@@ -49,7 +51,13 @@ class Gates(Frozen):
     against_window: AgainstWindow = AgainstWindow()
 
 
+Also = Literal["explanation", "contributions", "responsibilities", "entropy", "tail_probability"]
+
+
 class Scoring(Frozen):
-    """When a row counts as an anomaly."""
+    """When a row counts as an anomaly, and what is written beside its score."""
 
     anomaly_above: float = Field(default=0.999, gt=0, lt=1, description="score, a tail probability")
+    also: tuple[Also, ...] = Field(
+        default=(), description="outputs that transform writes besides: explanation, ..."
+    )

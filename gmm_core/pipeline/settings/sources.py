@@ -65,6 +65,9 @@ class Source(Frozen):
     group_by: tuple[str, ...] = Field(
         default=(), description="one block row per distinct value of these"
     )
+    entity: str | None = Field(
+        default=None, description="column of group_by or columns that says who a row is of"
+    )
     columns: dict[Name, str] = Field(
         min_length=1, description="block column: expression over the source"
     )
@@ -83,6 +86,15 @@ class Source(Frozen):
         ]
         if extra:
             raise ValueError(f"format {self.format!r} has no {' and no '.join(extra)}")
+        return self
+
+    @model_validator(mode="after")
+    def _entity_exists(self) -> Source:
+        if self.entity is not None and self.entity not in (*self.group_by, *self.columns):
+            raise ValueError(
+                f"entity {self.entity!r} is not among group_by {list(self.group_by)} "
+                f"and columns {sorted(self.columns)}"
+            )
         return self
 
     @model_validator(mode="after")

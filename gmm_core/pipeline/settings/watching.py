@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from gmm_core.health.catalogue import CATALOGUE
-from gmm_core.pipeline.settings.common import Frozen, Name
+from gmm_core.pipeline.settings.common import Day, Frozen, Name
 
 __all__ = ["DriftSettings", "Health", "Triggers"]
 
@@ -39,9 +39,8 @@ class DriftSettings(Frozen):
     patience: int = Field(
         default=3, ge=1, le=60, description="blocks in a row that put the alarm up, or down"
     )
-    baseline: str | None = Field(
+    baseline: Day | None = Field(
         default=None,
-        pattern=r"^\d{4}-\d{2}-\d{2}$",
         description="as-of key of the window that stays the reference; the first whole one if left out",
     )
 

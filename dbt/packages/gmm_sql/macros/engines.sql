@@ -58,3 +58,35 @@
 {% macro exp(expression) -%}
     {% do return('exp(greatest(' ~ expression ~ ', ' ~ gmm_sql.number('-700') ~ '))') %}
 {%- endmacro %}
+
+
+{#
+  The code of a categorical feature's level, from 0; what is none of its levels, and NULL, has the last.
+  Values are compared as text: the number 3 is the level '3'.
+#}
+{% macro code(feature) -%}
+    {%- set value = 'cast(' ~ gmm_sql.name(feature['name']) ~ ' as ' ~ gmm_sql.text_type() ~ ')' -%}
+    {%- set cases = [] -%}
+    {%- for level in feature['levels'] %}{% do cases.append(' when ' ~ gmm_sql.text(level) ~ ' then ' ~ loop.index0) %}{% endfor -%}
+    {% do return('case ' ~ value ~ (cases | join) ~ ' else ' ~ (feature['levels'] | length) ~ ' end') %}
+{%- endmacro %}
+
+{% macro text_type() -%}
+    {{ return(adapter.dispatch('text_type', 'gmm_sql')()) }}
+{%- endmacro %}
+
+{% macro default__text_type() %}{% do return('text') %}{% endmacro %}
+{% macro spark__text_type() %}{% do return('string') %}{% endmacro %}
+
+
+{# A double that fails with a message where it is computed. `some` is an expression that is not known before. #}
+{% macro refuse(message, some) -%}
+    {{ return(adapter.dispatch('refuse', 'gmm_sql')(message, some)) }}
+{%- endmacro %}
+
+{# PostgreSQL raises an error in functions alone; that of a cast shows the text that is no number. #}
+{% macro default__refuse(message, some) %}
+    {% do return("cast(" ~ gmm_sql.text(message) ~ " || left(cast(" ~ some ~ " as text), 0) as double precision)") %}
+{% endmacro %}
+{% macro duckdb__refuse(message, some) %}{% do return("error(" ~ gmm_sql.text(message) ~ ")") %}{% endmacro %}
+{% macro spark__refuse(message, some) %}{% do return("raise_error(" ~ gmm_sql.text(message) ~ ")") %}{% endmacro %}

@@ -2,28 +2,44 @@
   Every row with every component of one version of a mixture: a query.
 
   key         columns that together tell rows apart
-  features    [{name, transform}], numeric, in the model's order; transform may be left out
+  features    in the model's order: [{name, transform}] of numeric ones, where transform may be left out, then
+              [{name, levels}] of categorical ones; all of them, or the query fails when it runs
   parameters  the table of gmm_core.parameters, with stream and model_version
 
   Gives key, component, component_id, log_joint (log of weight times density), log_prob, responsibility,
-  <feature>_normalised in the component, and is_component, true once per row. NULL, and false, where a value is missing.
+  <feature>_normalised in the component, and is_component, true once per row. NULL, and false, where a number is missing; what is none of the levels, and
+  NULL, is one level more.
 #}
 {% macro joint(rows, key, features, parameters, stream, version) -%}
-{%- set d = features | length -%}
+{%- set numeric = features | rejectattr('levels', 'defined') | list -%}
+{%- set categorical = features | selectattr('levels', 'defined') | list -%}
+{%- set d = numeric | length -%}
+{%- set sizes = [] -%}  {# of levels, the one for all others among them #}
+{%- for feature in categorical %}{% do sizes.append(feature['levels'] | length + 1) %}{% endfor %}
 {%- set keys = gmm_sql._names(key) -%}
 with gmm_components as (
 
     select
         component,
         component_id,
-        sum(case when parameter = 'weight' or (parameter = 'whitener' and i = j) then ln(value) else {{ gmm_sql.number('0') }} end)
-            - {{ d }} * {{ gmm_sql.number('0.9189385332046727') }}  -- half the log of two pi
-            as gmm_offset
+        case
+            when count(case when parameter = 'mean' then 1 end) = {{ d }}
+                and count(case when parameter = 'log_level' then 1 end) = {{ sizes | sum }}
+                then sum(case when parameter = 'weight' or (parameter = 'whitener' and i = j) then ln(value) else {{ gmm_sql.number('0') }} end)
+                    - {{ d }} * {{ gmm_sql.number('0.9189385332046727') }}  -- half the log of two pi
+            else {{ gmm_sql.refuse('gmm_sql: version ' ~ (version | int) ~ ' has other features or levels than the ones named', 'count(*)') }}
+        end as gmm_offset
         {%- for i in range(d) %},
         max(case when parameter = 'mean' and i = {{ i }} then value end) as gmm_mean_{{ i }},
         max(case when parameter = 'sd' and i = {{ i }} then value end) as gmm_sd_{{ i }}
         {%- for j in range(i + 1) %},
         max(case when parameter = 'whitener' and i = {{ i }} and j = {{ j }} then value end) as gmm_white_{{ i }}_{{ j }}
+        {%- endfor %}
+        {%- endfor %}
+        {%- for size in sizes %}
+        {%- set feature = d + loop.index0 %}
+        {%- for code in range(size) %},
+        max(case when parameter = 'log_level' and i = {{ feature }} and j = {{ code }} then value end) as gmm_level_{{ feature }}_{{ code }}
         {%- endfor %}
         {%- endfor %}
     from {{ parameters }}
@@ -36,8 +52,11 @@ gmm_rows as (
 
     select
         {{ keys }}
-        {%- for feature in features %},
+        {%- for feature in numeric %},
         {{ gmm_sql.forward(feature) }} as gmm_x_{{ loop.index0 }}
+        {%- endfor %}
+        {%- for feature in categorical %},
+        {{ gmm_sql.code(feature) }} as gmm_code_{{ d + loop.index0 }}
         {%- endfor %}
     from {{ rows }}
 
@@ -50,6 +69,11 @@ gmm_distances as (
         gmm_components.component,
         gmm_components.component_id,
         gmm_components.gmm_offset
+        {%- for size in sizes %}
+        {%- set feature = d + loop.index0 %}
+        + case gmm_code_{{ feature }}
+            {%- for code in range(size) %} when {{ code }} then gmm_level_{{ feature }}_{{ code }}{% endfor %} end
+        {%- endfor %} as gmm_height
         {%- for i in range(d) %},
         (gmm_x_{{ i }} - gmm_mean_{{ i }}) / (4 * gmm_sd_{{ i }}) as gmm_normalised_{{ i }},
         {%- set terms = [] -%}
@@ -69,7 +93,7 @@ gmm_joint as (
         -- Asked for by name, since least() and greatest() leave NULLs out.
         case
             when {% for i in range(d) %}gmm_x_{{ i }} is not null{{ ' and ' if not loop.last }}{% endfor %}
-                then gmm_offset - {{ gmm_sql.number('0.5') }} * (
+                then gmm_height - {{ gmm_sql.number('0.5') }} * (
                     {%- for i in range(d) %}gmm_z_{{ i }} * gmm_z_{{ i }}{{ ' + ' if not loop.last }}{% endfor -%}
                 )
         end as log_joint
@@ -109,7 +133,7 @@ select
     log_joint,
     gmm_top + ln(gmm_total) as log_prob,
     case when log_joint is not null then gmm_part / gmm_total end as responsibility,
-    {%- for feature in features %}
+    {%- for feature in numeric %}
     gmm_normalised_{{ loop.index0 }} as {{ gmm_sql.name(feature['name'] ~ '_normalised') }},
     {%- endfor %}
     gmm_place = 1 as is_component
@@ -117,7 +141,7 @@ from gmm_summed
 {%- endmacro %}
 
 
-{# Every row once: key, log_prob, component, component_id, <feature>_normalised and score. Arguments as in `joint`. #}
+{# Every row once: key, log_prob, component, component_id, <feature>_normalised of numeric ones and score. Arguments as in `joint`. #}
 {% macro scored(rows, key, features, parameters, stream, version) -%}
 {%- set picked = "stream = " ~ gmm_sql.text(stream) ~ " and model_version = " ~ (version | int) -%}
 select
@@ -125,7 +149,7 @@ select
     gmm_one.log_prob,
     case when gmm_one.log_prob is not null then gmm_one.component end as component,
     case when gmm_one.log_prob is not null then gmm_one.component_id end as component_id,
-    {%- for feature in features %}
+    {%- for feature in features | rejectattr('levels', 'defined') %}
     gmm_one.{{ gmm_sql.name(feature['name'] ~ '_normalised') }},
     {%- endfor %}
     -- Between points of the tail curve its logarithm is interpolated; below the lowest it falls by one nat per nat.

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from expectations.tally import Array, Tally
 from gmm_core.invariants import Law
 from gmm_core.mixed.mixture import numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.settings.gates import Gates
+from gmm_core.pipeline.tally import Array, Tally
 
 __all__ = ["BETWEEN_DAYS", "ERRORS", "USABLE", "output_laws", "round_trip_laws"]
 
