@@ -103,20 +103,8 @@ class Days:
 
     def fit(self, key: str, X: Array) -> BlockSummary:
         """As the pipeline fits a block."""
-        settings = self.stream.mixture
-        return fit_block(
-            self.stream.name,
-            key,
-            self.stream.feature_list,
-            X,
-            k=settings.block_components,
-            covariance_type=settings.covariance_type,
-            regularisation=settings.regularisation,
-            restarts=settings.restarts,
-            max_iterations=settings.max_iterations,
-            tolerance=settings.tolerance,
-            seed=settings.seed,
-        )
+        stream = self.stream
+        return fit_block(stream.name, key, stream.feature_list, X, **stream.mixture.of_a_block)
 
     def stepped(self, alarm: Alarm, reference: list[BlockSummary], block: BlockSummary) -> Alarm:
         """The alarm after a block beside a reference, as the stream's settings step it."""

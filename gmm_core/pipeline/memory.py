@@ -55,7 +55,7 @@ class LocalEngine:
         return Landing(len(rows), 0, hashlib.sha256(hashes.tobytes()).hexdigest()[:16])
 
     def fit(self, stream: Stream, key: str, rows: str, digest: str) -> BlockSummary:
-        frame, settings = self.read(rows), stream.mixture
+        frame = self.read(rows)
         return fit_block(
             stream.name,
             key,
@@ -63,14 +63,7 @@ class LocalEngine:
             to_matrix(
                 stream.feature_list, {name: frame[name].to_numpy() for name in stream.features}
             ),
-            k=settings.block_components,
-            covariance_type=settings.covariance_type,
-            regularisation=settings.regularisation,
-            restarts=settings.restarts,
-            max_iterations=settings.max_iterations,
-            tolerance=settings.tolerance,
-            seed=settings.seed,
-            coreset=settings.coreset,
+            **stream.mixture.of_a_block,
             input_digest=digest,
             fit_fingerprint=stream.fit_fingerprint,
         )

@@ -199,19 +199,11 @@ def _sharded(values: DataFrame, shards: int) -> DataFrame:
 
 def _task(stream: Stream, key: str, digest: str) -> dict[str, Any]:
     """What a worker needs besides rows, as plain values."""
-    settings = stream.mixture
     return {
         "stream": stream.name,
         "key": key,
         "features": [feature.to_dict() for feature in stream.feature_list],
-        "k": settings.block_components,
-        "covariance_type": settings.covariance_type,
-        "regularisation": settings.regularisation,
-        "restarts": settings.restarts,
-        "max_iterations": settings.max_iterations,
-        "tolerance": settings.tolerance,
-        "seed": settings.seed,
-        "coreset": settings.coreset,
+        **stream.mixture.of_a_block,
         "input_digest": digest,
         "fit_fingerprint": stream.fit_fingerprint,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -83,6 +83,14 @@ class MixtureSettings(Frozen):
     def block_components(self) -> int:
         """Components of a block's mixture."""
         return 2 * self.k if self.block_k is None else self.block_k
+
+    @property
+    def of_a_block(self) -> dict[str, Any]:
+        """What `fit_block` is told, by its names."""
+        same = (
+            "covariance_type", "regularisation", "restarts", "max_iterations", "tolerance", "seed", "coreset",
+        )  # fmt: skip
+        return {"k": self.block_components, **{name: getattr(self, name) for name in same}}
 
 
 class KRange(Frozen):
