@@ -25,6 +25,7 @@ from gmm_core.arrays import Array
 from gmm_core.block import fit_block
 from gmm_core.drift.report import Alarm, drift_from
 from gmm_core.features import to_matrix
+from gmm_core.pipeline.drifting import stepped
 from gmm_core.pipeline.stream_files import load_stream
 from gmm_core.pipeline.streams import Stream
 from gmm_core.summary import BlockSummary
@@ -108,10 +109,7 @@ class Days:
 
     def stepped(self, alarm: Alarm, reference: list[BlockSummary], block: BlockSummary) -> Alarm:
         """The alarm after a block beside a reference, as the stream's settings step it."""
-        score, bounds = drift_from(reference, block, _DRAWS).score, self.stream.drift
-        if score is None:
-            return alarm
-        return alarm.after(score, enter=bounds.enter, leave=bounds.leave, patience=bounds.patience)
+        return stepped(self.stream, alarm, drift_from(reference, block, _DRAWS))
 
 
 def days_until(days: Days, change: Change, first: str, within: int) -> dict[str, int]:

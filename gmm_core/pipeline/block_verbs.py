@@ -132,9 +132,8 @@ def transform(stream: Stream, key: str, at: Services, version: int | None = None
         at.store.discard(staged)
     at.store.repaired(stream.name, key, ("transformed",))
     used = at.registry.version(stream.name, pinned)
-    if not at.store.described(
-        stream.name, used.last_block, pinned
-    ):  # a trial, or of an earlier release
+    # A trial, or of an earlier release.
+    if not at.store.described(stream.name, used.last_block, pinned):
         describe(used, at, model)
     measure_rows(stream, key, digest, pinned, at)
     return Outcome("transform", stream.name, key, True, facts, {"data_docs": report.page})

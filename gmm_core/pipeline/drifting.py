@@ -15,7 +15,7 @@ from gmm_core.pipeline.streams import Stream, parse_key
 from gmm_core.summary import BlockSummary
 from gmm_core.window import block_set_hash, select_blocks
 
-__all__ = ["BASELINE", "drift_report", "set_baseline", "watch_drift"]
+__all__ = ["BASELINE", "drift_report", "set_baseline", "stepped", "watch_drift"]
 
 BASELINE = "drift_baseline"  # note of the registered model: as-of key of the window that stays
 SECTION = "drift"
@@ -41,7 +41,7 @@ def watch_drift(stream: Stream, key: str, version: ModelVersion, at: Services) -
     drifts = {name: drift_from(blocks, block, _DRAWS) for name, blocks in references.items()}
     before = _last_alarms(stream, key, at)
     alarms = {
-        name: _stepped(stream, before.get(name, Alarm()), drift) for name, drift in drifts.items()
+        name: stepped(stream, before.get(name, Alarm()), drift) for name, drift in drifts.items()
     }
     changed = sorted(
         name for name, alarm in alarms.items() if alarm.up != before.get(name, Alarm()).up
@@ -99,7 +99,8 @@ def _summaries(stream: Stream, keys: list[str], at: Services) -> list[BlockSumma
     return [one for one in found if one is not None and one.features == stream.feature_list]
 
 
-def _stepped(stream: Stream, alarm: Alarm, drift: Drift) -> Alarm:
+def stepped(stream: Stream, alarm: Alarm, drift: Drift) -> Alarm:
+    """The alarm after one more block, as the stream's settings step it."""
     if drift.score is None:
         return alarm
     bounds = stream.drift

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from gmm_core.warehouse.place import PROJECT
@@ -33,10 +33,6 @@ class ModelBuilt:
     seconds: float
     tests: int
     says: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {**asdict(self), "says": list(self.says)}
 
 
 def models() -> dict[str, tuple[str, ...]]:

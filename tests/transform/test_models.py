@@ -28,7 +28,7 @@ def test_a_good_build_built_every_model(site):
     assert set(told) == {name for names in models().values() for name in names}
     assert {one.state for one in told.values()} == {"built"}
     assert all(one.tests > 0 and one.seconds > 0 for one in told.values())
-    assert told["stg_scored_rows"].to_dict()["says"] == []
+    assert told["stg_scored_rows"].says == ()
 
 
 def test_a_failed_test_refuses_its_model_and_leaves_those_behind(site):
