@@ -22,6 +22,7 @@ from bench.parity import parity
 from bench.serving import serving
 from bench.window_cases import CASES
 from gmm_core.answering.calibration import observed_shares, plot_calibration
+from gmm_core.answering.scoring import TailCurve
 from gmm_core.estimators.windowed import WindowedGaussianMixture
 from gmm_core.features import Feature
 from gmm_core.model import DensityModel
@@ -82,6 +83,9 @@ def calibration(into: Path) -> None:
         "of the week after": score(np.concatenate(days[30:37])),
         "of a week two months later": score(np.concatenate(days[83:90])),
     }
+    by_rows = TailCurve.observed(model.mixture.log_prob(np.concatenate(days[:30])))
+    later = by_rows.score(model.mixture.log_prob(np.concatenate(days[30:37])))
+    sets["the week after, by rows of the 30 days"] = later
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     plot_calibration(sets, THRESHOLD, figure.subplots())
     figure.savefig(into, dpi=110)

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bench.postgres import Database
 from bench.serving import saved
 from gmm_core import codec
 from gmm_core.export.edge import to_c_header, to_json, without_correlations
@@ -24,12 +24,14 @@ from gmm_core.export.onnx_graph import to_onnx
 from gmm_core.export.scikit import to_sklearn
 from gmm_core.mixed.mixture import numeric_part
 from gmm_core.model import DensityModel
+from gmm_core.parameters import parameter_table
+from gmm_core.warehouse.queries import MixtureQuery, rendered
 
 __all__ = ["parity"]
 
 Answer = dict[str, Any]
 _PROJECT = Path(__file__).resolve().parents[1]
-_KEY = "row_id"
+_KEY, _VERSION = "row_id", 3
 _OUTPUTS = ("log_prob", "score", "responsibilities", "normalised", "component")
 
 
@@ -44,6 +46,7 @@ def parity(model: DensityModel, rows: pd.DataFrame) -> None:
         "Spark": (model, _spark),
         "DuckDB": (model, _duckdb),
         "PostgreSQL": (model, _postgres),
+        "Spark SQL": (model, _spark_sql),
         "scikit-learn": (model, _scikit),
         "ONNX": (model, _onnx),
         "exported JSON, independent": (plain, _json),
@@ -121,6 +124,18 @@ def _spark(model: DensityModel, rows: pd.DataFrame, folder: Path) -> Answer:
     return _of_table(model, made) | {"responsibilities": _shares(made)}
 
 
+def _spark_sql(model: DensityModel, rows: pd.DataFrame, folder: Path) -> Answer:
+    from gmm_core.spark.session import session
+
+    queries, spark = _queries("spark", model), session(master="local[1]")
+    for name, frame in _tables(model, rows).items():
+        frame.to_parquet(folder / f"{name}.parquet", index=False)
+        spark.read.parquet(str(folder / f"{name}.parquet")).createOrReplaceTempView(name)
+    made = [spark.sql(queries[macro]).toPandas() for macro in ("scored", "joint")]
+    spark.stop()
+    return _of_queries(model, *made)
+
+
 def _of_table(model: DensityModel, made: pd.DataFrame) -> Answer:
     return {
         "log_prob": made["log_prob"].to_numpy(np.float64),
@@ -183,29 +198,26 @@ def _c(model: DensityModel, rows: pd.DataFrame, folder: Path) -> Answer:
     return {"score": score, "log_prob": log_prob, "component": component.astype(np.int64)}
 
 
-def _queries(engine: str, model: DensityModel, folder: Path) -> dict[str, str]:
-    sys.path.insert(0, str(_PROJECT / "tests" / "support"))
-    from gmm_sql import compiled
-
-    return compiled(folder / "project", engine, {"it": model})["it"]
+def _queries(engine: str, model: DensityModel) -> dict[str, str]:
+    asked = MixtureQuery(model.features, model.stream, _VERSION, "rows", [_KEY])
+    return rendered(engine, {"it": asked})["it"]
 
 
 def _of_queries(model: DensityModel, scored: pd.DataFrame, joint: pd.DataFrame) -> Answer:
-    made, long = scored.sort_values("row id"), joint.sort_values(["row id", "component"])
+    made, long = scored.sort_values(_KEY), joint.sort_values([_KEY, "component"])
     shares = long["responsibility"].to_numpy(np.float64).reshape(len(made), -1)
     return _of_table(model, made) | {"responsibilities": shares}
 
 
 def _tables(model: DensityModel, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    from gmm_sql import parameters
-
-    return {"rows_it": rows.rename(columns={_KEY: "row id"}), "parameters_it": parameters(model)}
+    told = pd.DataFrame(parameter_table(model))
+    return {"rows": rows, "parameters": told.assign(stream=model.stream, model_version=_VERSION)}
 
 
 def _duckdb(model: DensityModel, rows: pd.DataFrame, folder: Path) -> Answer:
     import duckdb
 
-    queries = _queries("duckdb", model, folder)
+    queries = _queries("duckdb", model)
     with duckdb.connect() as engine:
         for name, frame in _tables(model, rows).items():
             engine.register(name, frame)
@@ -213,34 +225,10 @@ def _duckdb(model: DensityModel, rows: pd.DataFrame, folder: Path) -> Answer:
 
 
 def _postgres(model: DensityModel, rows: pd.DataFrame, folder: Path) -> Answer:
-    queries = _queries("postgres", model, folder)
-    from native_stack import postgres_binaries
-
-    if postgres_binaries() is None:
-        raise LookupError("no server here (apt-get install postgresql)")
-    import psycopg2
-    from database import Database
-
-    database = Database()
+    queries, database = _queries("postgres", model), Database()
     try:
-        with psycopg2.connect(database.address) as link, link.cursor() as cursor:
-            for name, frame in _tables(model, rows).items():
-                _load(cursor, name, frame)
-            return _of_queries(model, *(_asked(cursor, queries[m]) for m in ("scored", "joint")))
+        for name, frame in _tables(model, rows).items():
+            database.load(name, frame)
+        return _of_queries(model, *(database.ask(queries[m]) for m in ("scored", "joint")))
     finally:
         database.close()
-
-
-def _load(cursor: Any, table: str, frame: pd.DataFrame) -> None:
-    from psycopg2.extras import execute_values
-
-    kinds = {"O": "text", "f": "double precision", "i": "bigint", "b": "boolean"}
-    columns = ", ".join(f'"{name}" {kinds[frame[name].dtype.kind]}' for name in frame)
-    cursor.execute(f"create table {table} ({columns})")
-    values = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
-    execute_values(cursor, f"insert into {table} values %s", values)  # noqa: S608
-
-
-def _asked(cursor: Any, query: str) -> pd.DataFrame:
-    cursor.execute(query)
-    return pd.DataFrame(cursor.fetchall(), columns=[one.name for one in cursor.description])

@@ -14,7 +14,7 @@ from gmm_core.squashing.cells import Cells
 from gmm_core.squashing.fits import fit_cells_bayesian
 from gmm_core.variational.fit import BayesianResult
 
-__all__ = ["columns", "fitted"]
+__all__ = ["columns", "fitted", "peer_transform"]
 
 _MODES = 10
 _PEER_ROWS = 100_000  # more of them take the peer longer per row, not less
@@ -25,6 +25,15 @@ def fitted(cells: Cells) -> BayesianResult:
     return fit_cells_bayesian(
         cells, _MODES, weight_concentration_prior=0.001, reg_covar=1e-6, max_iter=100
     )
+
+
+def peer_transform() -> float:
+    """Seconds a row that RDT's transform takes, nothing written."""
+    frame = amounts(classic(), _PEER_ROWS)
+    data = pd.DataFrame({"amount": np.asarray(frame.toPandas()["amount"])})
+    peer = ClusterBasedNormalizer(max_clusters=_MODES)
+    peer.fit(data.iloc[:10_000], "amount")
+    return min(timed(lambda: peer.transform(data))[1] for _ in range(3)) / len(data)
 
 
 def columns(rows: int) -> Iterator[Figure]:

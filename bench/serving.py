@@ -33,7 +33,7 @@ __all__ = ["saved", "serving"]
 HOST = "127.0.0.1"
 SINGLE, ROUNDS = 400, 4
 LATENCY, RATE = 50.0, 100_000.0  # ms at most, rows a second at least
-FORMS = ("rows", "columns")
+FORMS = ("rows", "columns", "packed")
 _console = Console(width=120)
 
 

@@ -2,6 +2,7 @@
 
     python -m bench.window                   # everything, some minutes on two cores; draws the figures
     python -m bench.window --case baskets    # cases whose name begins so, no figures
+    python -m bench.window --keep DIR        # what is in DIR is told, not measured again: so in parts
 
 Every strategy is printed, winners and losers. Figures are differences, in nats per row, to the best of
 five scikit-learn runs over the window.
@@ -10,11 +11,13 @@ five scikit-learn runs over the window.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,15 +179,29 @@ def _tell(found: Measured) -> None:
         _console.print(f"default, worse of both days: {worst:+.4f} (bar {case.bar:+.3f}) {said}")
 
 
+def _kept(case: Case, folder: Path) -> Measured:
+    """What the folder has of a case; measured first, where it has nothing."""
+    path = folder / f"{case.name.replace(', ', '-').replace(' ', '_')}.json"
+    if not path.exists():
+        new = measure(case)
+        gains = [[*names, *values] for names, values in new.gains.items()]
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([new.peer, new.seconds, gains, new.blocks]))
+    peer, seconds, gains, blocks = json.loads(path.read_text())
+    table = {(fitted, name): (here, later) for fitted, name, here, later in gains}
+    return Measured(case, tuple(peer), seconds, table, blocks)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", default="", help="only cases whose name begins so")
+    parser.add_argument("--keep", type=Path, help="a folder that keeps what was measured")
     given = parser.parse_args()
     found = []
     for case in CASES:
         if case.name.startswith(given.case):
             with _console.status(case.name):
-                found.append(measure(case))
+                found.append(_kept(case, given.keep) if given.keep else measure(case))
             _tell(found[-1])
     if not given.case:
         draw(found, list(STRATEGIES), _BLOCKS)

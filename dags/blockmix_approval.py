@@ -10,24 +10,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from blockmix_run import run_verb
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowSkipException
+from blockmix_run import event_extra, run_verb
 
 from gmm_core.pipeline.streams import Stream
 
-__all__ = ["Approval", "answer_of", "question_of"]
+__all__ = ["Approval", "answer_of", "question_of", "version_asked"]
 
 ASK = "ask"
 DEFAULT = "default"  # XCom key of what no answer means
 
 
 class Approval(HITLOperator):
-    """Judges the version that the task `of` names; where a person is to be asked, waits for an answer.
+    """Judges the version that an event of the asset `of` names; where a person is to be asked, waits.
 
-    Nobody's answer is the judgement's default: `promotion.answer`, and "hold" where the challenger does
-    worse. No worker waits meanwhile.
+    Skips what follows where there is no question, or none any more. Nobody's answer is the judgement's
+    default: `promotion.answer`, and "hold" where the challenger does worse. No worker waits meanwhile, and
+    no other run.
     """
 
-    def __init__(self, *, stream: Stream, of: str, **kwargs: Any) -> None:
+    def __init__(self, *, stream: Stream, of: Asset, **kwargs: Any) -> None:
         super().__init__(
             task_id=ASK,
             subject=f"{stream.name}: promote the new window mixture?",
@@ -40,10 +43,11 @@ class Approval(HITLOperator):
         self.of = of
 
     def execute(self, context: Mapping[str, Any]) -> Any:
-        version = context["ti"].xcom_pull(task_ids=self.of)["facts"]["version"]
+        version = version_asked(context, self.of)
         facts = run_verb("judge", self.stream, context, version=version).facts
         if facts["decision"] != "ask":
-            return {"chosen_options": []}
+            raise AirflowSkipException(f"no question: {facts['decision']}, {facts['why']}")
+        version = facts["version"]
         self.subject = (
             f"{self.stream.name}: promote version {version}, up to {facts['last_block']}?"
         )
@@ -72,15 +76,16 @@ def question_of(facts: Mapping[str, Any], hours: float) -> str:
     )
 
 
-def answer_of(context: Mapping[str, Any], stream: Stream) -> dict[str, Any]:
-    """Answer and who gave it, as `promote` takes them; nothing where nobody was asked."""
-    if stream.promotion.approval == "never":
-        return {}
-    given = context["ti"].xcom_pull(task_ids=ASK) or {}
-    chosen = given.get("chosen_options") or []
-    if not chosen:
-        return {}
+def version_asked(context: Mapping[str, Any], of: Asset) -> int | None:
+    """The version that a run is about: its parameter, else its event's; none is the window's own."""
+    told: int | None = event_extra(context, of).get("version")
+    return context["params"].get("version") or told
+
+
+def answer_of(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer and who gave it, as `promote` takes them."""
+    given = context["ti"].xcom_pull(task_ids=ASK)
     if who := given.get("responded_by_user"):
-        return {"answer": chosen[0], "by": str(who["name"])}
+        return {"answer": given["chosen_options"][0], "by": str(who["name"])}
     default = context["ti"].xcom_pull(task_ids=ASK, key=DEFAULT)
-    return {"answer": default or chosen[0], "by": "nobody in time"}
+    return {"answer": default or given["chosen_options"][0], "by": "nobody in time"}

@@ -25,11 +25,13 @@ __all__ = [
     "THROUGH",
     "bad_streams",
     "block_asset",
+    "challenger_asset",
     "dag_settings",
     "day_field",
     "good_streams",
     "midnight",
     "stream_field",
+    "version_field",
     "window_asset",
 ]
 
@@ -112,6 +114,12 @@ def stream_field(names: list[str], says: str) -> Param:
     return Param(**only, type="string", enum=names, title="Stream", description=says)
 
 
+def version_field(says: str) -> dict[str, Param]:
+    """The parameter `version` of a run by hand."""
+    kind = {"type": ["integer", "null"], "minimum": 1, "title": "Model version"}
+    return {"version": Param(None, description=says, **kind)}
+
+
 def day_field(title: str) -> Param:
     """A required day of a form."""
     says = f"UTC day. At most {MAX_WINDOW} days."
@@ -136,6 +144,11 @@ def block_asset(stream: Stream) -> Asset:
 def window_asset(stream: Stream) -> Asset:
     """Promoted window mixtures of a stream; partition = newest block key of the window."""
     return _asset(stream, "window_mixture")
+
+
+def challenger_asset(stream: Stream) -> Asset:
+    """Merged versions that a person may be asked about; partition = newest block key of the window."""
+    return _asset(stream, "challenger")
 
 
 def _asset(stream: Stream, kind: str) -> Asset:

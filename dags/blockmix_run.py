@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAGES",
+    "announce",
     "block_key",
     "event_extra",
     "overrides",
@@ -142,6 +143,13 @@ def event_extra(context: Mapping[str, Any], asset: Asset) -> dict[str, Any]:
     events = context["triggering_asset_events"].get(asset) or ()
     newest = max(events, key=lambda event: event.timestamp, default=None)
     return dict(newest.extra) if newest else {}
+
+
+def announce(context: Mapping[str, Any], asset: Asset, key: str, version: int) -> None:
+    """Tell those who wait for a block's partition of an asset which version it is about."""
+    event = context["outlet_events"][asset]
+    event.extra = {"version": version}
+    event.add_partitions(key)
 
 
 def windows_of(stream: Stream, key: str) -> list[str]:

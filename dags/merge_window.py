@@ -15,24 +15,24 @@ blocks: the champion stays. *Data Docs* shows the report, the log its last line.
 **`promote` says held** when the champion knows later blocks (filling in the past never moves consumers
 back), does better on rows that neither saw, or is held by a rollback. To go back start `blockmix_rollback`.
 
-**`ask` waits** for a person's word: answer it under *Required Actions*."""
+Where a person is to be asked it says so; `<stream>_approve` asks, and no run here waits for the answer."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow.sdk import DAG, PartitionedAssetTimetable, task
-from blockmix_approval import Approval, answer_of
 from blockmix_dag import (
     BLOCK_KEY,
     OVERRIDES,
     block_asset,
+    challenger_asset,
     dag_settings,
     good_streams,
     midnight,
     window_asset,
 )
-from blockmix_run import overrides, run_verb
+from blockmix_run import announce, overrides, run_verb
 
 from gmm_core.pipeline.streams import Stream
 
@@ -40,6 +40,7 @@ from gmm_core.pipeline.streams import Stream
 def merge_window(stream: Stream) -> None:
     """The DAG of one stream."""
     blocks, window = block_asset(stream), window_asset(stream)
+    asking = [challenger_asset(stream)] if stream.promotion.approval != "never" else []
     with DAG(
         f"{stream.name}_merge_window",
         schedule=PartitionedAssetTimetable(assets=blocks),
@@ -59,21 +60,19 @@ def merge_window(stream: Stream) -> None:
             reacted = run_verb("react", stream, context).facts
             return {"facts": {"version": reacted.get("asks", merged["facts"]["version"])}}
 
-        @task(outlets=[window])
+        @task(outlets=[window, *asking])
         def promote(merged: dict[str, Any], **context: Any) -> dict[str, Any]:
-            said = {"version": merged["facts"]["version"], **answer_of(context, stream)}
-            outcome = run_verb("promote", stream, context, **said)
-            event = context["outlet_events"][window]
-            event.extra = {"version": outcome.facts["serves"]}
-            event.add_partitions(outcome.key)
+            version = merged["facts"]["version"]
+            outcome = run_verb("promote", stream, context, version=version)
+            announce(context, window, outcome.key, outcome.facts["serves"])
+            for challengers in asking:
+                announce(context, challengers, outcome.key, version)
             return outcome.to_dict()
 
         merged = merge()
         if stream.triggers.on_drift != "nothing":
             merged = react(merged)
-        promoted = promote(merged)
-        if stream.promotion.approval != "never":
-            merged >> Approval(stream=stream, of=merged.operator.task_id) >> promoted
+        promote(merged)
 
 
 for declared in good_streams():

@@ -23,8 +23,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, Param, PartitionedAssetTimetable, TriggerRule, task
-from blockmix_dag import BLOCK_KEY, dag_settings, good_streams, midnight, window_asset
+from airflow.sdk import DAG, PartitionedAssetTimetable, TriggerRule, task
+from blockmix_dag import (
+    BLOCK_KEY,
+    dag_settings,
+    good_streams,
+    midnight,
+    version_field,
+    window_asset,
+)
 from blockmix_marts import build, model_tasks, verdict
 from blockmix_run import event_extra, run_verb
 
@@ -32,15 +39,7 @@ from gmm_core.pipeline.streams import Stream
 
 AT_ONCE = 2  # blocks transformed at the same time
 
-VERSION = {
-    "version": Param(
-        None,
-        type=["integer", "null"],
-        minimum=1,
-        title="Model version",
-        description="Version to score with, for a run by hand. Empty: the champion.",
-    )
-}
+VERSION = version_field("Version to score with, for a run by hand. Empty: the champion.")
 
 
 def transform_block(stream: Stream) -> None:

@@ -1,4 +1,4 @@
-"""A day of a stream for people, from its marts: needs duckdb, no Blockmix.
+"""A day of a stream for people, from its marts: needs duckdb and pandas, no Blockmix.
 
 python examples/daily_report.py .blockmix/warehouse/baskets.duckdb 2017-03-14
 """
@@ -13,9 +13,8 @@ DAY = """
     where block_key = coalesce(?, (select max(block_key) from marts.daily_summary))
 """
 ANOMALIES = """
-    select round(score, 5) as score, most_unusual_feature as feature,
-        round(most_unusual_deviation, 1) as "off by sd", round(most_unusual_low, 2) as "usual from",
-        round(most_unusual_high, 2) as "to", component_id as segment
+    select round(score, 5) as score, component_id as segment,
+        substr(explanation, strpos(explanation, ': ') + 2) as why
     from marts.anomalies where block_key = ? order by log_prob limit 5
 """
 SEGMENTS = """
@@ -24,8 +23,8 @@ SEGMENTS = """
     from marts.segments where block_key = ? order by rows desc, component_id
 """
 MOVES = """
-    select coalesce(from_component_id::varchar, '(new)') as "from",
-        coalesce(to_component_id::varchar, '(gone)') as "to", entities, round(share, 3) as "of all",
+    select coalesce(from_component_id::varchar, '(absent)') as "from",
+        coalesce(to_component_id::varchar, '(absent)') as "to", entities, round(share, 3) as "of all",
         case when born then 'born' when died then 'died' else '' end as component
     from marts.segment_migration
     where block_key = ? and from_component_id is distinct from to_component_id
@@ -47,9 +46,9 @@ def main() -> int:
             if day is None:
                 return fail(f"block {args.key} is not in {args.warehouse}")
             parts = {
-                "the most unusual rows": ANOMALIES,
+                "anomalies, the most unusual first": ANOMALIES,
                 "segments": SEGMENTS,
-                "what moved since the block before": MOVES,
+                "who moved since the block before": MOVES,
             }
             tables = {title: marts.execute(sql, [day[0]]).df() for title, sql in parts.items()}
     except duckdb.Error as error:

@@ -18,7 +18,6 @@ from gmm_core.gaussian import CovarianceType, kind_of
 from gmm_core.mixed.em import MixedFitResult, fit_mixed
 from gmm_core.mixed.levels import LevelShares, level_shares_of
 from gmm_core.mixed.mixture import AnyMixture, MixedMixture
-from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
 from gmm_core.pooling import common_type, pool_mixtures, pooled_levels
 from gmm_core.reduction import reduce
@@ -46,8 +45,9 @@ def fit_block(
     kernel: KernelName = "auto",
     input_digest: str = "",
     fit_fingerprint: str = "",
+    any_order: bool = True,
 ) -> BlockSummary:
-    """Fit a block mixture and sum the block up. The order of the rows does not matter.
+    """Fit a block mixture and sum the block up.
 
     Parameters
     ----------
@@ -57,9 +57,10 @@ def fit_block(
     coreset : rows of the block to keep in the summary, at most; 0 keeps none. Not with categorical
         features.
     last : the last window mixture: the first start has its components and newborn ones
-        (`gmm_core.refinement.warm`), unless a cold start does better on a sample. Not for
-        categorical features.
+        (`gmm_core.refinement.warm`), unless a cold start does better on a sample.
     kernel : of the E-steps, as `fit` takes it.
+    any_order : the order of the rows does not matter: they are put in one first. False spares that
+        where they come in one order anyway.
 
     Raises
     ------
@@ -67,7 +68,9 @@ def fit_block(
     FitFailed : a feature is constant, or no start gave a usable mixture.
     """
     check_size(coreset)
-    rows = _in_one_order(as_rows(X, len(features)))
+    rows = as_rows(X, len(features))
+    if any_order:
+        rows = _in_one_order(rows)
     if not len(rows):
         raise InvalidInput(f"block {key} has no rows", got=0, bound="at least 1")
     if not 0 <= regularisation < np.inf:
@@ -83,8 +86,9 @@ def fit_block(
     }  # fmt: skip
     sizes = [len(feature.level_names) for feature in categorical_of(features)]
     if sizes:
-        _check_cold(last, coreset)
-    elif last is not None:
+        _check_no_coreset(coreset)
+    if last is not None:
+        last = _of_features(last, features)
         settings["start"] = _warm(rows, k, covariance_type, last, moments, seed)
     result = fit_mixed(rows, sizes, k, **settings) if sizes else fit(rows, k, **settings)
     return BlockSummary(
@@ -150,7 +154,7 @@ def _level_shares(codes: Array, result: FitResult | MixedFitResult) -> tuple[Lev
     return level_shares_of(codes, result.mixture.sizes, result.smoothing)
 
 
-def _check_cold(last: AnyMixture | None, coreset: int) -> None:
+def _check_no_coreset(coreset: int) -> None:
     if coreset:
         raise InvalidInput(
             "coreset of a block with categorical features",
@@ -158,13 +162,19 @@ def _check_cold(last: AnyMixture | None, coreset: int) -> None:
             bound="0",
             remedy="leave `coreset` out: no refinement would use it",
         )
-    if last is not None:
-        raise InvalidInput(
-            "a warm start of a fit with categorical features",
-            got=type(last).__name__,
-            bound="none",
-            remedy="leave `last` out",
-        )
+
+
+def _of_features(last: AnyMixture, features: Sequence[Feature]) -> AnyMixture:
+    """The last window mixture itself; raises `InvalidInput` when it is of other features."""
+    sizes = last.sizes if isinstance(last, MixedMixture) else ()
+    wanted = tuple(len(feature.level_names) for feature in categorical_of(features))
+    for what, got, bound in (
+        ("features of the last window mixture", last.n_features, len(features)),
+        ("levels of the last window mixture", sizes, wanted),
+    ):
+        if got != bound:
+            raise InvalidInput(what, got=got, bound=str(bound))
+    return last
 
 
 def _warm(
@@ -174,13 +184,7 @@ def _warm(
     last: AnyMixture,
     moments: Moments,
     seed: int,
-) -> Mixture | None:
-    if isinstance(last, MixedMixture):
-        raise InvalidInput("last", got="a MixedMixture", bound="a Mixture")
-    if last.n_features != rows.shape[1]:
-        raise InvalidInput(
-            "features of the last window mixture", got=last.n_features, bound=str(rows.shape[1])
-        )
+) -> AnyMixture | None:
     own = last.as_type(kind_of(covariance_type).scatter_type)
     start = warm_start(rows, k, own, moments, seed)
     return None if start is None else start.as_type(covariance_type)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from gmm_core.arrays import Array, Missing
 from gmm_core.em import FitResult
-from gmm_core.mixture import Mixture
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
 
 __all__ = ["CRITERIA", "Criterion", "Data", "Fitter", "free_parameters"]
 
@@ -62,14 +62,18 @@ class Data:
             yield self.rows[part], self.weight[part]
 
 
-def free_parameters(mixture: Mixture) -> int:
-    """The numbers that a fit is free to choose: weights less one, means and covariances.
+def free_parameters(mixture: AnyMixture) -> int:
+    """The numbers that a fit is free to choose: weights less one, means and covariances, and of
+    levels the probabilities but one of each table's row.
 
+    >>> from gmm_core import Mixture
     >>> free_parameters(Mixture([0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]], "diag"))
     9
     """
-    k, d = mixture.n_components, mixture.n_features
-    return k - 1 + k * d + mixture.kind.parameters(k, d)
+    numeric = numeric_part(mixture)
+    k, d = numeric.n_components, numeric.n_features
+    levels = mixture.sizes if isinstance(mixture, MixedMixture) else ()
+    return k - 1 + k * d + numeric.kind.parameters(k, d) + k * sum(size - 1 for size in levels)
 
 
 def _aic(result: FitResult, data: Data) -> float:

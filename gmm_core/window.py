@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import CovarianceType, kind_of
-from gmm_core.mixed.mixture import AnyMixture, MixedMixture
+from gmm_core.mixed.mixture import AnyMixture
 from gmm_core.pooling import common_type, pool
 from gmm_core.reduction import reduce
 from gmm_core.reduction.choice import ChoiceCriterion, choose
@@ -53,10 +53,10 @@ def window_mixture(
     ----------
     k : components; or several numbers, as range(2, 9), of which the best is taken by `k_criterion`,
         "bic" or "icl". `previous_k`, if given and among them, stays unless another is clearly better
-        (`gmm_core.reduction.choice`). The outcome is that of the number taken. Not with categorical
-        features.
+        (`gmm_core.reduction.choice`). The outcome is that of the number taken.
     strategy : how; or a preset's name ("default", "paper"), or a criterion's for a reduction by it
-        that is not refined. Whatever it is, mean and covariance are the pooled ones, and neither
+        that is not refined. Whatever it is, mean and covariance are the pooled ones (and the shares
+        of levels; with categorical features the criterion must be "runnalls" or "jeffreys"), and neither
         the order of the blocks nor chance counts: seeds come from the blocks' keys.
     covariance_type : of the result, whatever the blocks'; `None` is the blocks' own, "full" when
         they differ.
@@ -64,8 +64,6 @@ def window_mixture(
     strategy = strategy_of(strategy)
     pooled, wanted = pool(summaries), covariance_type or common_type(summaries)
     own = pooled.as_type(kind_of(wanted).scatter_type)
-    if isinstance(own, MixedMixture):
-        return _mixed(own, k, strategy).as_type(wanted)
     seed = seed_of(summary.key for summary in summaries)
     if isinstance(k, Iterable):
         k = choose(
@@ -80,22 +78,3 @@ def window_mixture(
         ).k
     reduced = reduce(own, k, criterion=strategy.criterion, search=strategy.search)
     return refine(own, reduced, strategy, seed, summaries).as_type(wanted)
-
-
-def _mixed(pooled: MixedMixture, k: int | Iterable[int], strategy: Strategy) -> MixedMixture:
-    """Refinement does not know categorical features: what it would drop must not be lost unsaid."""
-    if isinstance(k, Iterable):
-        raise InvalidInput(
-            "k to choose from for a window with categorical features",
-            got=k,
-            bound="one number of components",
-            remedy="give that number",
-        )
-    if strategy.moves:
-        raise InvalidInput(
-            "a strategy that refines a window with categorical features",
-            got=f"refine {strategy.refine!r}, polish_points {strategy.polish_points}",
-            bound='refine "none" and polish_points 0',
-            remedy='take the strategy "runnalls"',
-        )
-    return reduce(pooled, k, criterion=strategy.criterion, search=strategy.search)

@@ -4,9 +4,9 @@
 {%- endmacro %}
 
 
-{# No row, with the columns that files written by an earlier release lack: joined by name, they are null. #}
+{# No row, with the columns that files may lack, of an earlier release or not asked for: joined by name, they are null. #}
 {% macro late_columns() -%}
-    null::integer as component_id, null::timestamptz as written_at where false
+    null::integer as component_id, null::timestamptz as written_at, null::varchar as explanation where false
 {%- endmacro %}
 
 

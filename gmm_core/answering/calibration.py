@@ -60,5 +60,6 @@ def plot_calibration(
     axes.set_ylabel("share observed")
     axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small", loc="upper left")
+    # Opaque: the line of the threshold goes behind the words.
+    axes.legend(edgecolor="none", framealpha=1.0, fontsize="small", loc="upper left")
     return axes

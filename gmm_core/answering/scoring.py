@@ -20,7 +20,7 @@ _BELOW = 10  # draws below the lowest point of the curve: fewer say too little
 
 @dataclass(frozen=True, eq=False)
 class TailCurve:
-    """Share of rows drawn from the model itself that are rarer than a row of a given log-density.
+    """Share of rows that are rarer than a row of a given log-density: drawn from the model, or observed.
 
     Parameters
     ----------
@@ -53,19 +53,40 @@ class TailCurve:
 
     @classmethod
     def of(cls, mixture: AnyMixture, seed: int = 0, draws: int = _DRAWS) -> TailCurve:
-        """Calibrate by drawing from the mixture: a grid of quantiles, dense where rows are rare."""
+        """Calibrate by drawing from the mixture; raises `InvalidInput` for fewer than 1,000 draws."""
         if draws < _LEAST_DRAWS:
             raise InvalidInput("draws", got=draws, bound=f"{_LEAST_DRAWS} or more")
-        drawn = np.sort(mixture.log_prob(mixture.sample(draws, seed)))
+        return cls.observed(mixture.log_prob(mixture.sample(draws, seed)))
+
+    @classmethod
+    def observed(cls, log_prob: ArrayLike) -> TailCurve:
+        """Calibrate by rows: the quantiles of their log-densities (n,), a grid dense where rows are rare.
+
+        Of the rows of a window a score above 0.99 then falls to 1 % of them, however well the mixture
+        fits: what is rare is told by the rows, not by the model. Raises `InvalidInput` for fewer than 1,000
+        rows, or values that are not finite.
+
+        >>> rows = np.random.default_rng(0).normal(size=(5_000, 1))
+        >>> score = TailCurve.observed(-np.square(rows[:, 0])).score(-np.square([1.96]))
+        >>> round(float(score[0]), 2)
+        0.95
+        """
+        values = np.sort(np.asarray(log_prob, dtype=np.float64).ravel())
+        if len(values) < _LEAST_DRAWS or not np.isfinite(values[[0, -1]]).all():
+            raise InvalidInput(
+                "log-densities to calibrate by",
+                got=f"{len(values)} from {values.min(initial=np.inf)}",
+                bound=f"{_LEAST_DRAWS} or more, finite",
+            )
         grid = np.concatenate(
-            [np.geomspace(_BELOW / draws, 0.1, 200), np.linspace(0.1, 1.0, 181)[1:]]
+            [np.geomspace(_BELOW / len(values), 0.1, 200), np.linspace(0.1, 1.0, 181)[1:]]
         )
-        density, first = np.unique(np.quantile(drawn, grid), return_index=True)
+        density, first = np.unique(np.quantile(values, grid), return_index=True)
         last = np.append(first[1:] - 1, len(grid) - 1)  # of equal quantiles the highest probability
         return cls(density, grid[last])
 
     def score(self, log_prob: ArrayLike) -> Array:
-        """(n,) share of the model's own draws that are denser than the row: 1 is most unusual.
+        """(n,) share of the rows calibrated by that are denser than the row: 1 is most unusual.
 
         Between the points the logarithm of the tail is interpolated. Below the lowest it falls as a
         Gaussian's does, by one nat per nat.
@@ -74,7 +95,7 @@ class TailCurve:
         return score
 
     def tail_probability(self, log_prob: ArrayLike) -> Array:
-        """(n,) share of the model's own draws that are as rare as the row or rarer: 1 - score.
+        """(n,) share of the rows calibrated by that are as rare as the row or rarer: 1 - score.
 
         Keeps its digits where the score rounds to 1: ranks outliers among themselves.
 

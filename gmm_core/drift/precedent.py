@@ -23,20 +23,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.drift.divergences import shares_distance
+from gmm_core.drift.marginals import marginals
 from gmm_core.errors import InvalidInput
 from gmm_core.extras import optional
 from gmm_core.invariants import Law
-from gmm_core.mixed.mixture import MixedMixture, numeric_part
 from gmm_core.summary import BlockSummary, common_features
 
 __all__ = ["LEAST_REFERENCE", "precedent_laws"]
 
 LEAST_REFERENCE = 4  # blocks: three degrees of freedom
 _DRAWS = 1_024
-_REACH = np.linspace(
-    -4.0, 4.0, 17
-)  # deviations around each mean at which distributions are compared
 # Mean and deviation of Kolmogorov's distribution: of sqrt(n) times the largest difference (Marsaglia,
 # Tsang and Wang 2003), n rows against a known distribution.
 _K_MEAN = float(np.sqrt(np.pi / 2) * np.log(2))
@@ -141,54 +137,27 @@ def _distribution_laws(
 ) -> Iterator[Law]:
     """One law a feature: its distribution in the block beside that in the pooled reference."""
     root = np.sqrt(block.moments.weight)
-    rows = np.array([one.moments.weight for one in reference])
-    numeric = numeric_part(block.mixture).n_features
-    for at, feature in enumerate(block.features):
-        if at < numeric:
-            curves = _curves([*reference, block], at)
+    for found in marginals([*reference, block]):
+        before = found.first(len(reference))
+        pooled, _ = before.pooled()
+        if found.numeric:
             floor = (_K_DEVIATION / root, _K_MEAN / root)
-            far, what = _largest_difference, "largest difference of the distribution functions"
+            what = "largest difference of the distribution functions"
         else:
-            curves = _shares([*reference, block], at - numeric)
-            floor = _shares_floor(rows @ curves[:-1] / rows.sum(), block.moments.weight)
-            far, what = shares_distance, "half the sum of the differences of the levels' shares"
-        own = [far(one, pooled) for one, pooled in _beside_the_others(curves[:-1], rows)]
+            floor = _shares_floor(pooled, block.moments.weight)
+            what = "half the sum of the differences of the levels' shares"
+        own = [
+            found.distance(one, before.pooled(without=at)[0]) for at, one in enumerate(before.table)
+        ]
         usual = _Usual.of(np.array(own), *floor)
+        name = found.feature.name
         yield Law(
-            f"{feature.name}_as_before",
-            f"{feature.name} is distributed about as in the blocks before ({what}, 0 to 1). "
+            f"{name}_as_before",
+            f"{name} is distributed about as in the blocks before ({what}, 0 to 1). "
             "Far off, the unit, the time zone or the meaning of the values changed.",
-            far(curves[-1], rows @ curves[:-1] / rows.sum()),
+            found.distance(found.table[-1], pooled),
             upper=min(usual.centre + reach * usual.spread, 1.0),
         )
-
-
-def _beside_the_others(curves: Array, rows: Array) -> Iterator[tuple[Array, Array]]:
-    """Each row of `curves` (m, points), and the average of the others by `rows` (m,)."""
-    for at in range(len(curves)):
-        others = np.delete(rows, at)
-        yield curves[at], others @ np.delete(curves, at, axis=0) / others.sum()
-
-
-def _curves(blocks: Sequence[BlockSummary], at: int) -> Array:
-    """(blocks, points) distribution functions of a numeric feature, at points common to all."""
-    marginals = [numeric_part(one.mixture).marginal([at]) for one in blocks]
-    grid = np.unique(
-        np.concatenate(
-            [(one.means + one.standard_deviations() * _REACH).ravel() for one in marginals]
-        )
-    )
-    return np.stack([one.cdf(grid) for one in marginals])
-
-
-def _shares(blocks: Sequence[BlockSummary], at: int) -> Array:
-    """(blocks, levels) shares of a categorical feature's levels."""
-    mixtures = [one.mixture for one in blocks]
-    return np.stack([one.level_shares()[at] for one in mixtures if isinstance(one, MixedMixture)])
-
-
-def _largest_difference(a: Array, b: Array) -> float:
-    return float(np.abs(a - b).max())
 
 
 def _shares_floor(shares: Array, rows: float) -> tuple[float, float]:

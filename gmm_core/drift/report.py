@@ -14,12 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gmm_core.arrays import Array
-from gmm_core.drift.divergences import Estimate, jensen_shannon, marginal_distance, shares_distance
+from gmm_core.drift.divergences import Estimate, jensen_shannon
+from gmm_core.drift.marginals import Marginal, marginals
 from gmm_core.errors import InvalidInput
-from gmm_core.features import Feature
 from gmm_core.health.changes import ComponentMove
-from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
+from gmm_core.mixed.mixture import numeric_part
 from gmm_core.pooling import pool
 from gmm_core.summary import BlockSummary
 
@@ -101,26 +100,32 @@ class FeatureShift:
     ----------
     distance : largest difference of the distribution functions; of levels, half the sum of the
         differences of their shares. 0 to 1.
+    error : standard error of the distance, as if rows were independent of one another.
     mean_shift : of the means, in deviations of the reference; 0 for levels.
     spread_ratio : of the deviations, now to reference; 1 for levels.
     level : the level whose share moved most; empty for a numeric feature.
+    score : how many spreads the distance lies above what is usual inside the reference; `None` where
+        that is not known.
     """
 
     feature: str
     distance: float
+    error: float
     mean_shift: float = 0.0
     spread_ratio: float = 1.0
     level: str = ""
+    score: float | None = None
 
     def in_words(self) -> str:
         """As a clause for people."""
+        far = f"{self.distance:.0%} ± {self.error:.0%}"
         if self.level:
-            return f"{self.feature}: the share of {self.level} changed most ({self.distance:.0%} moved)"
+            return f"{self.feature}: the share of {self.level} changed most ({far} moved)"
         way = "up" if self.mean_shift > 0 else "down"
         parts = [f"{self.feature} went {way} by {abs(self.mean_shift):.2g} deviations"]
         if not 0.8 < self.spread_ratio < 1.25:
             parts.append(f"its spread is {self.spread_ratio:.2g} times as large")
-        return f"{' and '.join(parts)} (distributions differ by {self.distance:.0%})"
+        return f"{' and '.join(parts)} (distributions differ by {far})"
 
 
 @dataclass(frozen=True)
@@ -152,42 +157,46 @@ def drift_from(
         raise InvalidInput(
             "a block of its own reference", got=block.key, bound="a block that the reference lacks"
         )
-    pooled = pool(reference)
-    found = jensen_shannon(pooled, block.mixture, draws, seed)
+    found = jensen_shannon(pool(reference), block.mixture, draws, seed)
     score = None
     if len(reference) >= _LEAST:
         own = [_to_the_others(reference, at, draws, seed) for at in range(len(reference))]
-        error = float(np.sqrt(np.mean([one.error**2 for one in own])))
-        score = Band.of([one.value for one in own], error).score(found.value)
-    shifts = feature_shifts(pooled, block.mixture, block.features)
+        score = _band(own).score(found.value)
+    shifts = feature_shifts(reference, block)
     return Drift(found, score, tuple(sorted(shifts, key=lambda one: -one.distance)))
 
 
-def feature_shifts(
-    reference: AnyMixture, now: AnyMixture, features: Sequence[Feature]
-) -> list[FeatureShift]:
-    """Feature by feature, in the order of `features`: marginals alone, so what moved *together* is not seen.
-
-    >>> from gmm_core import Mixture
-    >>> before, now = (Mixture([1.0], [[x]], [4.0], "spherical") for x in (0.0, 1.0))
-    >>> feature_shifts(before, now, [Feature("delay")])[0].in_words()
-    'delay went up by 0.5 deviations (distributions differ by 20%)'
+def feature_shifts(reference: Sequence[BlockSummary], block: BlockSummary) -> list[FeatureShift]:
+    """A block beside the pooled blocks of a reference, feature by feature, in the features' order: marginals
+    alone, so what moved *together* is not seen.
     """
-    old, new = numeric_part(reference), numeric_part(now)
-    shifts = []
-    for at in range(old.n_features):
-        pair = (old.marginal([at]), new.marginal([at]))
-        deviations = [float(np.sqrt(one.covariance()[0, 0])) for one in pair]
-        step = float(pair[1].mean()[0] - pair[0].mean()[0]) / deviations[0]
-        ratio = deviations[1] / deviations[0]
-        shifts.append(FeatureShift(features[at].name, marginal_distance(*pair)[0], step, ratio))
-    if isinstance(reference, MixedMixture) and isinstance(now, MixedMixture):
-        tables = zip(reference.level_shares(), now.level_shares(), strict=True)
-        shifts += [
-            _level_shift(feature, *pair)
-            for feature, pair in zip(features[old.n_features :], tables, strict=True)
-        ]
-    return shifts
+    before, now = (numeric_part(one) for one in (pool(reference), block.mixture))
+    deviations = [np.sqrt(np.diagonal(one.covariance())) for one in (before, now)]
+    steps = (now.mean() - before.mean()) / deviations[0]
+    return [
+        _shift(found, float(steps[at]), float(deviations[1][at] / deviations[0][at]))
+        if found.numeric
+        else _shift(found)
+        for at, found in enumerate(marginals([*reference, block]))
+    ]
+
+
+def _shift(found: Marginal, step: float = 0.0, ratio: float = 1.0) -> FeatureShift:
+    """Of the last block from the others; and from what is usual among these, where they are enough."""
+    reference, now, rows = found.first(len(found.rows) - 1), found.table[-1], found.rows[-1]
+    pooled, many = reference.pooled()
+    distance, score = found.distance(pooled, now), None
+    if len(reference.rows) >= _LEAST:
+        own = []
+        for at, one in enumerate(reference.table):
+            others, theirs = reference.pooled(without=at)
+            error = found.error(others, one, theirs, float(reference.rows[at]))
+            own.append(Estimate(found.distance(others, one), error))
+        score = _band(own).score(distance)
+    names = found.feature.level_names
+    level = "" if found.numeric else names[int(np.abs(now - pooled).argmax())]
+    error = found.error(pooled, now, many, float(rows))
+    return FeatureShift(found.feature.name, distance, error, step, ratio, level, score)
 
 
 def in_words(drift: Drift, moves: Sequence[ComponentMove] = ()) -> list[str]:
@@ -212,6 +221,6 @@ def _to_the_others(reference: Sequence[BlockSummary], at: int, draws: int, seed:
     return jensen_shannon(pool(others), reference[at].mixture, draws, seed)
 
 
-def _level_shift(feature: Feature, before: Array, now: Array) -> FeatureShift:
-    most = int(np.abs(now - before).argmax())
-    return FeatureShift(feature.name, shares_distance(before, now), level=feature.level_names[most])
+def _band(usual: Sequence[Estimate]) -> Band:
+    error = float(np.sqrt(np.mean([one.error**2 for one in usual])))
+    return Band.of([one.value for one in usual], error)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
-from gmm_core.fitting.compiled import on_threads
 from gmm_core.fitting.estep import Joint
+from gmm_core.fitting.threads import on_threads
 
 __all__ = ["answers"]
 

@@ -1,17 +1,13 @@
 """The compiled kernel: the same statistics as `estep.numpy_kernel`, some fifty times faster.
 
 The rows are cut into spans whose borders depend on numbers and types alone, and the spans' sums are
-added in one order: the outcome does not depend on how many threads there are. The number of
-threads is numba's (`NUMBA_NUM_THREADS`, by default the processors this process may use).
+added in one order: the outcome does not depend on how many threads there are.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +16,6 @@ from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.covariances.cholesky import whitener_diagonal
-from gmm_core.extras import optional
 from gmm_core.fitting.estep import Joint, Statistics, numpy_kernel
 from gmm_core.fitting.grouping import Order, deepest, groups_of
 from gmm_core.fitting.layout import (
@@ -36,9 +31,10 @@ from gmm_core.fitting.layout import (
 )
 from gmm_core.fitting.reach import within_reach
 from gmm_core.fitting.rows import Rows
+from gmm_core.fitting.threads import on_threads
 from gmm_core.gaussian import CovarianceKind
 
-__all__ = ["compiled_kernel", "in_one_piece", "on_threads", "piece_of"]
+__all__ = ["compiled_kernel", "in_one_piece", "piece_of"]
 
 _SPAN = 4_096  # rows at least, so that starting a span costs nothing beside it
 _LEAST_SPANS, _MOST_SPANS = 8, 16  # where there are rows enough
@@ -233,38 +229,3 @@ def piece_of(rows: Rows) -> tuple[tuple[Any, ...], tuple[float, ...]]:
         scaling_of(rows),
     )
     return given, (_LIMIT[kind], NOTHING[kind], *bounds)
-
-
-def on_threads(work: Callable[[int], None], count: int) -> None:
-    """Call `work` for 0 to count - 1 on this thread and, where there are, on others."""
-    left = itertools.count()
-
-    def until_done() -> None:
-        while (index := next(left)) < count:
-            work(index)
-
-    threads = min(_threads(), count)
-    if threads == 1:
-        until_done()
-        return
-    others = [_others(threads - 1).submit(until_done) for _ in range(threads - 1)]
-    try:
-        until_done()
-    finally:
-        for other in others:
-            if not other.cancel():  # it has begun, perhaps for another fit's rows first
-                other.result()
-
-
-@functools.cache
-def _others(count: int) -> ThreadPoolExecutor:
-    """Threads that stay: to start some for each E-step would cost as much as a thousand rows."""
-    return ThreadPoolExecutor(count, thread_name_prefix="gmm_core")
-
-
-if hasattr(os, "register_at_fork"):  # a forked process has none of them
-    os.register_at_fork(after_in_child=_others.cache_clear)
-
-
-def _threads() -> int:
-    return int(optional("numba", "Compiled kernels", "numba").config.NUMBA_NUM_THREADS)

@@ -13,7 +13,6 @@ from heapq import merge
 from operator import itemgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.covariances.cholesky import whitener_diagonal
@@ -27,7 +26,6 @@ __all__ = [
     "Kernel",
     "Parameters",
     "Statistics",
-    "group_statistics",
     "log_joint",
     "numpy_kernel",
     "worst_explained",
@@ -159,18 +157,6 @@ def log_joint(X: Array, joint: Joint, kind: CovarianceKind) -> Array:
     if joint.background > NO_BACKGROUND:
         result = np.column_stack([result, np.full(len(X), joint.background)])
     return result
-
-
-def group_statistics(
-    rows: Rows, k: int, kind: CovarianceKind, label: Callable[[Array], NDArray[np.intp]]
-) -> Statistics:
-    """Statistics of all rows when each belongs wholly to the group `label` (m, d) -> (m,) gives."""
-    total = Statistics.nothing(k, rows.n_features, kind)
-    for _, chunk, weight in rows.chunks():
-        shares = np.zeros((len(chunk), k))
-        shares[np.arange(len(chunk)), label(chunk)] = weight
-        total += Statistics.of(chunk, shares, kind)
-    return total
 
 
 def worst_explained(rows: Rows, joint: Joint, kind: CovarianceKind, n: int) -> Array:

@@ -68,11 +68,15 @@ class Groups:
         self.gap = least + _SLACK
         self._least = least + _ROUNDING
         self._last: Joint | None = None
+        self._marks: tuple[Marks, Joint, int] | None = None
         self._order: Order | None = None
         self._pause = self._waited = 0
 
     def order(self, joint: Joint) -> Order | None:
         """The order of the rows in which this E-step may be made, if any."""
+        if self._marks is not None:  # only now: after the last E-step of a fit nobody would use it
+            self._put_in_order(*self._marks)
+            self._marks = None
         order = self._order
         if order is not None and not largest_share(order.joint, joint, self.gap) < -self._least:
             self._order = None
@@ -87,8 +91,11 @@ class Groups:
         return largest_share(before, joint, self.gap) < -0.5 * (self._least + self.gap)
 
     def marked(self, marks: Marks, joint: Joint, tile: int) -> None:
-        """Keep the order that the marks (n,) give in tiles of so many rows, if it is worth it."""
-        self._waited = 0
+        """Keep the marks (n,), made under this joint, for an order in tiles of so many rows."""
+        self._waited, self._marks = 0, (marks, joint, tile)
+
+    def _put_in_order(self, marks: Marks, joint: Joint, tile: int) -> None:
+        """The order that the marks give, if it is worth it."""
         some = marks[:: -(-len(marks) // _BLOCK)]  # one block says what all of them would
         if in_groups(some, joint, tile).computed < _WORTH:
             self._order, self._pause = in_groups(marks, joint, tile), 0

@@ -31,6 +31,8 @@ __all__ = ["Rows"]
 
 CHUNK = 8_192
 RANGE = 1_024  # rows whose least and largest value are kept together
+_TURNED = 4_096  # rows that are turned together
+_KEPT = 1 << 23  # bytes of rows that are kept turned
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,19 @@ class Rows:
             weight = np.ones(part.stop - first) if self.weight is None else self.weight[part]
             yield part, self.at(part), weight
 
+    def columns(self) -> Iterator[tuple[slice, Array, Array]]:
+        """As `chunks`, but turned, (d, m): many times faster to pass over feature by feature."""
+        kept = len(self) * self.n_features * 8 <= _KEPT
+        for first in range(0, len(self), _TURNED):
+            part = slice(first, min(first + _TURNED, len(self)))
+            weight = np.ones(part.stop - first) if self.weight is None else self.weight[part]
+            turned = self._turned[:, part] if kept else np.ascontiguousarray(self.at(part).T)
+            yield part, turned, weight
+
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """`n` of the rows, drawn without replacement, with their weights, in their order."""
-        return self.part(np.sort(rng.choice(len(self), n, replace=False)))
+        """`n` of the rows, with their weights, in their order: one at random of each of n equal parts."""
+        borders = np.arange(n + 1) * len(self) // n
+        return self.part(rng.integers(borders[:-1], borders[1:]))
 
     def part(self, index: Any) -> Rows:
         """The rows at `index`, with their weights."""
@@ -156,6 +168,12 @@ class Rows:
         rows = self._standardised(slice(None))
         rows.flags.writeable = False
         return rows
+
+    @cached_property
+    def _turned(self) -> Array:
+        turned = np.ascontiguousarray(self.at(slice(None)).T)
+        turned.flags.writeable = False
+        return turned
 
     def _standardised(self, index: Any) -> Array:
         rows: Array = (self.values[index].astype(np.float64) - self.shift) / self.scale

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
-from gmm_core.fitting.estep import Parameters, Statistics, group_statistics
+from gmm_core.fitting.estep import Parameters, Statistics
 from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import CovarianceKind
 from gmm_core.mixture import Mixture
@@ -34,8 +34,23 @@ def cold_start(
     """Parameters of the k groups that k-means finds within the rows' fence, with `added` (d,)."""
     rows = rows.central(k)
     centres = lloyd(rows, kmeans_plus_plus(rows, k, rng), _LLOYD_STEPS)
-    groups = group_statistics(rows, k, kind, lambda chunk: nearest(chunk, centres))
-    return group_parameters(groups, centres, kind, added)
+    return group_parameters(_groups(rows, centres, kind), centres, kind, added)
+
+
+def _groups(rows: Rows, centres: Array, kind: CovarianceKind) -> Statistics:
+    """Statistics of all rows when each belongs wholly to its nearest centre."""
+    k, d = centres.shape
+    total = Statistics.nothing(k, d, kind)
+    for _, columns, given in rows.columns():
+        weight, mean, scatter = np.zeros(k), np.zeros((k, d)), np.zeros_like(total.scatter)
+        for group, own in enumerate(_own(columns, centres)):
+            index = np.flatnonzero(own)
+            if len(index):
+                part = Statistics.of(columns[:, index].T, given[index, None], kind)
+                weight[group], mean[group] = part.weight[0], part.mean[0]
+                scatter[group] = part.scatter[0]
+        total += Statistics(0.0, weight, mean, scatter)
+    return total
 
 
 def group_parameters(
@@ -71,9 +86,11 @@ def kmeans_plus_plus(rows: Rows, k: int, rng: np.random.Generator) -> Array:
     rows are distinct: `Rows.of` makes sure that they are not, but some of its rows may be.
     """
     candidates = 2 + int(np.log(k))
-    distance = np.ones(len(rows))  # the one array as long as the rows
+    distance, length = np.ones(len(rows)), np.empty(len(rows))  # the two arrays as long as the rows
     centres = rows.at(_draw(distance, rows.weight, 1, rng))
     distance[:] = np.inf
+    for part, columns, _ in rows.columns():
+        length[part] = _squared(columns)
     while len(centres) < k:
         _bring_closer(distance, rows, centres[-1])
         if not distance.any():
@@ -84,7 +101,7 @@ def kmeans_plus_plus(rows: Rows, k: int, rng: np.random.Generator) -> Array:
                 remedy="lower n_components or give more rows",
             )
         tried = rows.at(_draw(distance, rows.weight, candidates, rng))
-        best = tried[_left(distance, rows, tried).argmin()]
+        best = tried[_left(distance, length, rows, tried).argmin()]
         centres = np.vstack([centres, best])
     return centres
 
@@ -93,11 +110,10 @@ def lloyd(rows: Rows, centres: Array, steps: int) -> Array:
     """Centres after at most `steps` Lloyd steps; one that loses all its rows stays put."""
     for _ in range(steps):
         total, weight = np.zeros_like(centres), np.zeros(len(centres))
-        for _, chunk, chunk_weight in rows.chunks():
-            shares = np.zeros((len(chunk), len(centres)))
-            shares[np.arange(len(chunk)), nearest(chunk, centres)] = chunk_weight
-            total += shares.T @ chunk
-            weight += shares.sum(axis=0)
+        for _, columns, given in rows.columns():
+            shares = _own(columns, centres) * given
+            total += shares @ columns.T
+            weight += shares.sum(axis=1)
         moved = np.where(weight[:, None] > 0, total / np.maximum(weight, 1e-300)[:, None], centres)
         if np.array_equal(moved, centres):
             break
@@ -107,31 +123,46 @@ def lloyd(rows: Rows, centres: Array, steps: int) -> Array:
 
 def nearest(X: Array, centres: Array) -> NDArray[np.intp]:
     """(n,) index of the nearest centre; the first of several at the same distance."""
-    # |x - c|^2 less |x|^2, which is the same for all centres: one matrix product.
-    index: NDArray[np.intp] = (0.5 * np.square(centres).sum(axis=1) - X @ centres.T).argmin(axis=1)
+    index: NDArray[np.intp] = _nearness(X.T, centres).argmax(axis=0)
     return index
+
+
+def _nearness(columns: Array, centres: Array) -> Array:
+    """(k, m) what is largest for the nearest centre."""
+    # Of |x - c|^2, |x|^2 is the same for all centres: one matrix product.
+    nearness: Array = centres @ columns - 0.5 * np.square(centres).sum(axis=1)[:, None]
+    return nearness
+
+
+def _own(columns: Array, centres: Array) -> NDArray[np.bool_]:
+    """(k, m) which centre is the nearest; the first of several at the same distance."""
+    nearness = _nearness(columns, centres)
+    own: NDArray[np.bool_] = nearness == nearness.max(axis=0)
+    if np.count_nonzero(own) > own.shape[1]:
+        own = own.argmax(axis=0) == np.arange(len(own))[:, None]
+    return own
 
 
 def _bring_closer(distance: Array, rows: Rows, centre: Array) -> None:
     """Lower each row's squared `distance` to that to one more centre."""
-    for part, chunk, _ in rows.chunks():
-        np.minimum(distance[part], _squared(chunk - centre), out=distance[part])
+    for part, columns, _ in rows.columns():
+        np.minimum(distance[part], _squared(columns - centre[:, None]), out=distance[part])
 
 
-def _left(distance: Array, rows: Rows, centres: Array) -> Array:
+def _left(distance: Array, length: Array, rows: Rows, centres: Array) -> Array:
     """Sum of weight * squared distance were each of `centres` alone the next one."""
-    left = np.zeros(len(centres))
-    for part, chunk, weight in rows.chunks():
+    left, lengths = np.zeros(len(centres)), np.square(centres).sum(axis=1)[:, None]
+    for part, columns, weight in rows.columns():
         # One matrix product: what its rounding does to distances next to 0 ranks no centre.
-        squared = _squared(chunk) + (
-            np.square(centres).sum(axis=1)[:, None] - 2 * centres @ chunk.T
-        )
+        squared = (-2 * centres) @ columns
+        squared += lengths
+        squared += length[part]
         left += np.minimum(distance[part], squared, out=squared) @ weight
     return left
 
 
-def _squared(delta: Array) -> Array:
-    squared: Array = np.einsum("ij,ij->i", delta, delta)
+def _squared(columns: Array) -> Array:
+    squared: Array = np.einsum("ij,ij->j", columns, columns)
     return squared
 
 

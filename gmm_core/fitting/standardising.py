@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from gmm_core.arrays import Array, Missing, frozen_array
 from gmm_core.errors import FitFailed, InvalidInput
 from gmm_core.fitting.patterns import observed_moments
+from gmm_core.fitting.threads import on_threads
 from gmm_core.moments import combine
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
 ]
 
 _CHUNK = 8_192
+_Part = tuple[NDArray[Any], NDArray[Any], tuple[Any, Array, Array]]
 # Ranges of values whose squares, and whose reciprocals' squares, are numbers.
 _RANGES = {np.dtype(np.float64): (1e-140, 1e140), np.dtype(np.float32): (1e-20, 1e37)}
 # Of the range, the least scale: weights of very different size may leave next to no deviation, in
@@ -121,19 +124,28 @@ def _extent(
 
     Turned, so that each feature is one piece of memory: reductions are then several times faster.
     """
-    d = values.shape[1]
-    minimum, maximum = values[0].copy(), values[0].copy()
-    total: tuple[Any, Array, Array] = (0.0, np.zeros((d, 1)), np.zeros((d, 1)))
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by its range
-        for first in range(0, len(values), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            turned = np.array(values[part].T, np.float64, order="C")
-            np.minimum(minimum, turned.min(axis=1), out=minimum, casting="same_kind")
-            np.maximum(maximum, turned.max(axis=1), out=maximum, casting="same_kind")
-            given = np.ones(turned.shape[1]) if weight is None else weight[part]
-            total = combine(*total, *_centred(turned, given))
-        mass, mean, scatter = total
+    parts = [slice(first, first + _CHUNK) for first in range(0, len(values), _CHUNK)]
+    found: list[_Part] = [None] * len(parts)  # type: ignore[list-item]
+
+    def work(index: int) -> None:
+        given = None if weight is None else weight[parts[index]]
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by its range
+            found[index] = _of_part(values[parts[index]], given)
+
+    on_threads(work, len(parts))
+    least, largest, moments = zip(*found, strict=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mass, mean, scatter = functools.reduce(lambda a, b: combine(*a, *b), moments)
+        minimum, maximum = np.min(least, axis=0), np.max(largest, axis=0)
         return minimum, maximum, mean[:, 0], scatter[:, 0] / mass
+
+
+def _of_part(values: NDArray[Any], weight: Array | None) -> _Part:
+    turned = np.array(values.T, np.float64, order="C")
+    least = turned.min(axis=1).astype(values.dtype)
+    largest = turned.max(axis=1).astype(values.dtype)
+    given = np.ones(turned.shape[1]) if weight is None else weight
+    return least, largest, _centred(turned, given)
 
 
 def _centred(turned: Array, weight: Array) -> tuple[Any, Array, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -10,10 +10,12 @@ import numpy as np
 
 from gmm_core.arrays import Array
 from gmm_core.errors import BlockmixError, FitFailed
+from gmm_core.fitting.compiled import compiled_kernel
 from gmm_core.fitting.estep import Parameters
-from gmm_core.fitting.loop import State, Task, run
+from gmm_core.fitting.loop import Task, run
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import cold_start
+from gmm_core.fitting.threads import on_threads
 from gmm_core.gaussian import CovarianceKind
 
 __all__ = ["Begin", "best_of", "cold", "generators", "none_usable", "sample_size"]
@@ -80,19 +82,44 @@ def cold(task: Task, rng: np.random.Generator, begin: Begin = cold_start) -> Par
     EM then goes ahead on the sample: an iteration there costs a small part of one over all rows, and
     most of the way to the optimum is the same on both.
     """
-    of_all = (task.k, task.kind, task.added, rng)
+    of_all = (task.k, task.kind, task.added)
     size = sample_size(_SAMPLE, task.k, task.rows.n_features)
     if len(task.rows) < _WORTH_SAMPLING * size:
-        return begin(task.rows, *of_all)
+        return begin(task.rows, *of_all, rng)
     part = replace(task, rows=task.rows.sample(size, rng), rule=None)
     few = part.rows.sample(size // _TRIALS, rng)
     trial = replace(part, rows=few, tol=0.0, max_iter=_TRIAL_STEPS)
-
-    def tried(_: int) -> State:
-        return run(trial, begin(few, *of_all))
-
+    trials = _side_by_side(
+        lambda own: run(trial, begin(few, *of_all, own)), rng.spawn(_TRIALS), task
+    )
     try:
-        best = best_of(range(_TRIALS), tried, lambda state: state.log_likelihood)
+        best = best_of(trials, _known, lambda state: state.log_likelihood)
         return run(part, best.parameters).parameters
     except BlockmixError:  # a sample may lack what all rows have
-        return begin(task.rows, *of_all)
+        return begin(task.rows, *of_all, rng)
+
+
+def _side_by_side(
+    attempt: Callable[[S], T], starts: Sequence[S], task: Task
+) -> list[T | BlockmixError]:
+    """What came of each start: on threads where the kernel uses them, too."""
+    outcomes: list[T | BlockmixError] = [FitFailed("not tried")] * len(starts)
+
+    def work(index: int) -> None:
+        try:
+            outcomes[index] = attempt(starts[index])
+        except BlockmixError as error:
+            outcomes[index] = error
+
+    if task.kernel is compiled_kernel:
+        on_threads(work, len(starts))
+    else:
+        for index in range(len(starts)):
+            work(index)
+    return outcomes
+
+
+def _known(outcome: T | BlockmixError) -> T:
+    if isinstance(outcome, BlockmixError):
+        raise outcome
+    return outcome

@@ -6,13 +6,10 @@ docs/metrics.md is checked against it and against checklists.py, which says what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gmm_core.errors import InvalidInput
-
-__all__ = ["CATALOGUE", "Finding", "Measure", "Stage", "findings"]
+__all__ = ["CATALOGUE", "Measure", "Stage"]
 
 Stage = Literal["fit", "merge", "drift", "promote", "transform"]
 
@@ -36,25 +33,6 @@ class Measure:
     at_least: float | None = None
     at_most: float | None = None
     judged: tuple[Stage, ...] = ()
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A measure, taken. `ok` is none where nothing is asked of it."""
-
-    metric: str
-    value: float
-    unit: str
-    at_least: float | None
-    at_most: float | None
-
-    @property
-    def ok(self) -> bool | None:
-        """Whether the value is within what is allowed; a value that is no number is not."""
-        if self.at_least is None and self.at_most is None:
-            return None
-        above = self.at_least is None or self.value >= self.at_least
-        return above and (self.at_most is None or self.value <= self.at_most)
 
 
 _BOTH: tuple[Stage, ...] = ("fit", "merge")
@@ -109,6 +87,14 @@ CATALOGUE: dict[str, Measure] = {
     "loads_back": Measure(
         "0 or 1", "whether the version reads back as it was written", ("merge",), 1
     ),
+    "largest_day_effect": Measure(
+        "share",
+        "of a feature's variance, what lies between the window's days beyond chance",
+        _WINDOW,
+    ),
+    "independent_rows": Measure(
+        "rows", "that say as much of a mean as a day's rows do, of the worst feature", _WINDOW
+    ),
     "days_since_version": Measure("days", "from the window of the version before", ("merge",)),
     "components_born": Measure("components", "that the version before did not have", ("merge",)),
     "components_died": Measure("components", "that only the version before had", ("merge",)),
@@ -140,6 +126,15 @@ CATALOGUE: dict[str, Measure] = {
         "share",
         "largest difference of a feature's distribution functions to the window's",
         ("drift",),
+    ),
+    "feature_shift": Measure(
+        "share",
+        "of each feature, difference of its distribution to the window's",
+        ("drift",),
+    ),
+    "feature_shift_error": Measure("share", "its standard error", ("drift",)),
+    "feature_drift_score": Measure(
+        "spreads", "how unusual that is among the window's own blocks", ("drift",), None, 4
     ),
     "drifting": Measure("0 or 1", "whether the drift alarm is up", ("drift",), None, 0),
     "retrains_30_days": Measure("runs", "that drift asked for within 30 days", ("drift",)),
@@ -180,6 +175,22 @@ CATALOGUE: dict[str, Measure] = {
         "nats per row", "the version before less the one before that, both unseeing", ("transform",)
     ),
     "last_promotion_gain_error": Measure("nats per row", "its standard error", ("transform",)),
+    "shadow_gain": Measure(
+        "nats per row",
+        "the newest version that does not serve less the one that does, both unseeing",
+        ("transform",),
+    ),
+    "shadow_gain_error": Measure("nats per row", "its standard error", ("transform",)),
+    "shadow_anomaly_share": Measure(
+        "share", "rows that the version in the shadow calls anomalies", ("transform",)
+    ),
+    "mismatched_versions": Measure(
+        "versions",
+        "of those that are to score a block, such as cannot: they know other features",
+        ("transform",),
+        None,
+        0,
+    ),
     "not_finite_rows": Measure("rows", "without a finite log-density", ("transform",), None, 0),
     "calibration_error": Measure(
         "share",
@@ -210,28 +221,3 @@ CATALOGUE: dict[str, Measure] = {
         "s", "that scoring the block took, all versions together", ("transform",)
     ),
 }
-
-
-def findings(
-    values: Mapping[str, float],
-    stage: Stage,
-    at_least: Mapping[str, float | None] | None = None,
-    at_most: Mapping[str, float | None] | None = None,
-) -> Iterator[Finding]:
-    """Measures taken at a stage, in the catalogue's order, with its thresholds or others given by name.
-
-    A threshold of `None` asks nothing. Raises `InvalidInput` for a name that is not in the catalogue.
-
-    >>> [one.ok for one in findings({"silhouette": 0.2}, "merge", {"silhouette": 0.1})]
-    [True]
-    """
-    lower, upper = at_least or {}, at_most or {}
-    unknown = sorted({*values, *lower, *upper} - CATALOGUE.keys())
-    if unknown:
-        raise InvalidInput("unknown measures", got=unknown, bound=", ".join(CATALOGUE))
-    for name, measure in CATALOGUE.items():
-        if name in values:
-            asked = not measure.judged or stage in measure.judged
-            low = lower.get(name, measure.at_least) if asked else None
-            high = upper.get(name, measure.at_most) if asked else None
-            yield Finding(name, float(values[name]), measure.unit, low, high)

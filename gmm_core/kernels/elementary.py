@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 
+from gmm_core.kernels.options import compiled
 from gmm_core.kernels.vectors import (
     add,
     div,
@@ -80,7 +80,7 @@ def _exp2(x: Any) -> Callable[[Any], Any]:
         whole = add(x, splat(magic))
         return whole, sub(x, sub(whole, splat(magic)))
 
-    reduced = njit(reduced)
+    reduced = compiled(reduced)
 
     def exp2_64(x: Any) -> Any:
         whole, r = reduced(x)
@@ -122,7 +122,7 @@ def _log2(x: Any) -> Callable[[Any], Any]:
         m = fma(mul(m, splat(-half)), above, m)
         return n, div(sub(m, splat(one)), add(m, splat(one)))
 
-    split = njit(split)
+    split = compiled(split)
 
     def log2_64(x: Any) -> Any:
         n, s = split(x)

@@ -12,7 +12,8 @@ from numba import njit
 __all__ = ["compiled", "entry", "inlined"]
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-compiled = njit(**_OPTIONS)
+# What Python would call them by takes as long to compile as many of them do.
+compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 """For functions that only compiled code calls."""
 inlined = njit(inline="always", **_OPTIONS)
 """For parts of one compiled function that have a name of their own: compiled with it, once."""

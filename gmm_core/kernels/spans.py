@@ -44,6 +44,8 @@ from gmm_core.kernels.shares import joint_diag_of, joint_full_of, mark, share_ou
 from gmm_core.kernels.tiles import (
     bring,
     copy_rows,
+    count_up,
+    fill,
     list_components,
     take_rows,
     tile_rows,
@@ -67,17 +69,23 @@ def full_span(values, d, given, order, scaling, model, limit, common, moments, e
     L, kind = VECTOR_BYTES // values.itemsize, values.dtype
     k, width, n = len(offsets), len(scaling[0]), _count(values, d, places, masks)
     size = d + 1 + ((d + 1) & 1)
+    most = width if width > size else size
     T = tile_rows(width, values.itemsize)
     B = _STACK * T if len(masks) == 0 else T
     turned, spare = np.empty(B * width, kind), np.empty(B * d + width, kind)
-    share, factor, weight = np.empty(k * B, kind), np.empty(B, kind), np.ones(B, kind)
+    share, factor, weight = np.empty(k * B, kind), np.empty(B, kind), np.empty(B, kind)
     tops, grounds = np.empty(T, kind), np.empty(T, kind)
-    y, z = np.zeros(T * max(width, size), kind), np.zeros(T * max(width, size), kind)
-    room = (np.zeros(B + 16, np.uint16), np.zeros(T + 16, kind), y, z)
-    sums, end_sums = np.zeros(k * size * size * L, kind), np.zeros(2 * L, kind)
-    listed, m, seen = np.arange(k + 1), k, np.int64(0)
+    y, z = np.empty(T * most, kind), np.empty(T * most, kind)
+    room = (np.empty(B + 16, np.uint16), np.empty(T + 16, kind), y, z)
+    sums, end_sums = np.empty(k * size * size * L, kind), np.empty(2 * L, kind)
+    listed, m, seen = np.empty(k + 1, np.int64), k, np.int64(0)
+    fill(weight, 1)
+    for zeros in (y, z, room[1], sums, end_sums):
+        fill(zeros, 0)
+    fill(room[0], 0)
+    count_up(listed)
     for stack, first in enumerate(range(0, n, B)):
-        count = min(B, n - first)
+        count = B if n - first > B else n - first
         if len(masks):
             m, seen = list_components(masks[stack], listed), seen | masks[stack]
         source, base, alike = _rows(values, d, given, (places, masks), first, count, spare, weight)
@@ -91,7 +99,7 @@ def full_span(values, d, given, order, scaling, model, limit, common, moments, e
                 share, into, B, alike, weight, background, m, T, tops, grounds, factor, end_sums
             )
             if len(marks):
-                own = marks[first + into : first + min(count, into + T)]
+                own = marks[first + into : first + (into + T if into + T < count else count)]
                 mark(share, into, B, k, tops, floor, gap, own)
         for slot in range(m):
             rows = (source, base, d, scaling, turned, count, T, width, size)
@@ -142,7 +150,7 @@ def _add_moments(rows, share, factor, own, room, sums):
             into = start * width
             centre_all(turned, into, share, by + start, factor, start, origins, mean, size, T, y, z)
         else:
-            chosen = (places, start, min(start + T, found))
+            chosen = (places, start, start + T if start + T < found else found)
             some = gather(
                 source, base, d, scaling, share, by, factor, chosen, origins, mean, T, part, y, z
             )
@@ -165,14 +173,18 @@ def diag_span(values, d, given, order, scaling, model, limit, common, moments, e
     k, width, n = len(offsets), len(scaling[0]), _count(values, d, places, masks)
     T = tile_rows(width, values.itemsize)
     turned, spare = np.empty(T * width, kind), np.empty(T * d + width, kind)
-    squares = np.zeros(T * width, kind)
-    share, factor, weight = np.zeros((k + 1) * T, kind), np.empty(T, kind), np.ones(T, kind)
+    squares = np.empty(T * width, kind)
+    share, factor, weight = np.empty((k + 1) * T, kind), np.empty(T, kind), np.empty(T, kind)
     tops, grounds = np.empty(T, kind), np.empty(T, kind)
-    sums = np.zeros((k + 1) * (1 + 2 * (d + (d & 1))) * L, kind)
-    end_sums = np.zeros(2 * L, kind)
-    listed, m, seen = np.arange(k + 1), k, np.int64(0)
+    sums = np.empty((k + 1) * (1 + 2 * (d + (d & 1))) * L, kind)
+    end_sums = np.empty(2 * L, kind)
+    listed, m, seen = np.empty(k + 1, np.int64), k, np.int64(0)
+    fill(weight, 1)
+    for zeros in (squares, share, sums, end_sums):
+        fill(zeros, 0)
+    count_up(listed)
     for tile, first in enumerate(range(0, n, T)):
-        count = min(T, n - first)
+        count = T if n - first > T else n - first
         if len(masks):
             m, seen = list_components(masks[tile], listed), seen | masks[tile]
             listed[m] = k

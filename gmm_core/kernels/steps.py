@@ -185,16 +185,14 @@ def _centred(k, d, full, limits, white, origins, moments, ends, found):
         a = c * length
         weight = moments[a + d * size + d] if full else moments[a]
         found[c] = weight
+        by = weight if weight > tiny else tiny
         for i in range(d):
-            mean = (moments[a + d * size + i] if full else moments[a + 1 + 2 * i]) / max(
-                weight, tiny
-            )
+            mean = (moments[a + d * size + i] if full else moments[a + 1 + 2 * i]) / by
             own = white[(c * d + i) * d + i if full else c * d + i]
             second = moments[a + (i * size + i if full else 2 + 2 * i)]
-            spread = second - weight * mean * mean
-            if weight > idle and not (
-                weight * mean * mean <= distant * max(spread, weight / (own * own))
-            ):
+            spread, least = second - weight * mean * mean, weight / (own * own)
+            least = least if spread <= least else spread
+            if weight > idle and not weight * mean * mean <= distant * least:
                 return False
             found[k + c * d + i] = origins[c * width + i] + mean
             if not full:
@@ -202,7 +200,7 @@ def _centred(k, d, full, limits, white, origins, moments, ends, found):
                 continue
             at = k + k * d + c * d * d
             for j in range(i + 1):
-                other = moments[a + d * size + j] / max(weight, tiny)
+                other = moments[a + d * size + j] / by
                 value = moments[a + i * size + j] - weight * mean * other
                 found[at + i * d + j] = value
                 found[at + j * d + i] = value

@@ -17,6 +17,8 @@ from gmm_core.kernels.vectors import load, place_at, step_to, store
 __all__ = [
     "bring",
     "copy_rows",
+    "count_up",
+    "fill",
     "lanes",
     "list_components",
     "padded",
@@ -43,7 +45,22 @@ def padded(count: int, dtype: Any) -> int:
 @compiled
 def tile_rows(width, itemsize):
     """Rows of a tile: a multiple of 32, four vectors of float32."""
-    return min(_MOST_ROWS, max(32, _CACHE // (width * itemsize) // 32 * 32))
+    fit = _CACHE // (width * itemsize) // 32 * 32
+    return 32 if fit < 32 else _MOST_ROWS if fit > _MOST_ROWS else fit
+
+
+@compiled
+def fill(array, value):
+    """`value` everywhere. numpy's own functions that make such arrays take longer to compile."""
+    for i in range(len(array)):
+        array[i] = value
+
+
+@compiled
+def count_up(array):
+    """0, 1, 2, ..."""
+    for i in range(len(array)):
+        array[i] = i
 
 
 @compiled

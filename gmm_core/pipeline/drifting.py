@@ -67,7 +67,8 @@ def drift_report(stream: Stream, key: str, at: Services) -> Outcome:
     parse_key(key)
     found = at.store.manifest(stream.name, SECTION, key) or {}
     facts = {
-        **found.get("values", {}),
+        # What moved is said of features in words, where it is notable.
+        **{name: value for name, value in found.get("values", {}).items() if "/" not in name},
         "moved": " ".join(found.get("words", [])) or "nothing notable",
     }
     return Outcome("drift", stream.name, key, False, facts)
@@ -133,6 +134,11 @@ def _values(
             values[f"{name}_drift_score"] = drift.score
     if "window" in drifts:
         values["largest_feature_shift"] = drifts["window"].features[0].distance
+        for one in drifts["window"].features:
+            values[f"feature_shift/{one.feature}"] = one.distance
+            values[f"feature_shift_error/{one.feature}"] = one.error
+            if one.score is not None:
+                values[f"feature_drift_score/{one.feature}"] = one.score
     month = str(dt.date.fromisoformat(key) - dt.timedelta(days=30))
     retrained = [one for one in at.store.record_keys(stream.name, "triggers") if month < one <= key]
     values["retrains_30_days"] = float(len(retrained))

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from gmm_core import codec
 from gmm_core.errors import InvalidInput
-from gmm_core.health.catalogue import Finding
+from gmm_core.health.findings import Finding
 from gmm_core.model import DensityModel
 from gmm_core.parameters import parameter_table
 from gmm_core.pipeline.files import Files

@@ -14,13 +14,15 @@ from dataclasses import asdict
 from gmm_core.drift.comparison import difference
 from gmm_core.drift.report import Alarm
 from gmm_core.errors import BlockmixError
-from gmm_core.health.catalogue import CATALOGUE, Finding, Stage, findings
+from gmm_core.health.catalogue import CATALOGUE, Stage
 from gmm_core.health.changes import (
     block_measures,
     component_moves,
     likelihood_scale,
     move_measures,
 )
+from gmm_core.health.days import day_measures
+from gmm_core.health.findings import Finding, findings
 from gmm_core.health.scores import Scores
 from gmm_core.health.shape import shape
 from gmm_core.health.tally import expected_tally
@@ -64,7 +66,7 @@ def measure_version(
     tags, before = version.tags, _before(version, at)
     values = {
         **shape(model.mixture, float(tags["rows"])),
-        **_block_shares(stream, version, at),
+        **_block_values(stream, version, at),
         "loads_back": float(_reads_back(stream, version, model, at)),
     }
     if before is not None:
@@ -79,23 +81,32 @@ def measure_version(
 def measure_rows(stream: Stream, key: str, digest: str, version: int, at: Services) -> bool:
     """Score a block's landed rows with the version that counts it in and with the two before it.
 
+    Where an older version serves, because what came after it is held or waits for a person, the newest of
+    these scores them as well, in the shadow: nothing is published of it but how it would have done.
+
     One job of the engine. Whether there was anything to do: the same rows and versions are scored once.
     """
-    seen, unseen = _versions_of(stream, key, version, at)
-    chosen = [*seen, *unseen]
+    seen, unseen, shadow = _versions_of(stream, key, version, at)
+    chosen = [*seen, *unseen, *shadow]
     marks = {"digest": digest, "versions": [one.version for one in chosen]}
     known = at.store.manifest(stream.name, _SECTION, key)
     if known is not None and known["marks"] == marks:
         return False
     models = [at.registry.load(stream.name, one.version) for one in chosen]
-    if any(model.features != models[0].features for model in models):
-        models, seen, unseen = models[:1], chosen[:1] if seen else [], [] if seen else chosen[:1]
+    strangers = sum(model.features != models[0].features for model in models)
+    if strangers:
+        models, shadow = models[:1], []
     started = time.perf_counter()
     rows = at.store.path(stream.name, "landed", key)
     scores = at.engine.score(stream, key, rows, models)
-    values = {"score_seconds": time.perf_counter() - started}
+    values = {
+        "score_seconds": time.perf_counter() - started,
+        "mismatched_versions": float(strangers),
+    }
     if scores.log_prob.weight:
-        values |= _row_measures(scores, models, bool(seen))
+        values |= _row_measures(scores, models[: len(models) - len(shadow)], bool(seen))
+    if scores.log_prob.weight and shadow:
+        values |= _shadow_measures(scores)
     alarm = _likelihood_alarm(stream, key, values.get("log_likelihood_drift"), at)
     values["likelihood_alarm"] = float(alarm.up)
     record(stream, key, "transform", values, at, version)
@@ -139,15 +150,30 @@ def _row_measures(scores: Scores, models: list[DensityModel], seen: bool) -> dic
     return values
 
 
+def _shadow_measures(scores: Scores) -> dict[str, float]:
+    """Of the last model beside the first, which serves."""
+    gain, tally = difference(scores.log_prob, -1, 0), scores.tallies[-1]
+    return {
+        "shadow_gain": gain.mean,
+        "shadow_gain_error": gain.error,
+        "shadow_anomaly_share": tally.measures()["anomaly_share"],
+    }
+
+
 def _versions_of(
     stream: Stream, key: str, version: int, at: Services
-) -> tuple[list[ModelVersion], list[ModelVersion]]:
-    """The version if it saw the block; and up to two that did not, the nearest first."""
+) -> tuple[list[ModelVersion], list[ModelVersion], list[ModelVersion]]:
+    """The version if it saw the block; up to two that did not, the nearest first; and the newest of those
+    that did not see it either, if it is newer than the version, and so does not serve."""
     pinned, versions = at.registry.version(stream.name, version), at.registry.versions(stream.name)
-    seen = [pinned] if pinned.last_block >= key else []
-    first = neighbours(versions, key)[0] if seen else pinned
+    nearest = neighbours(versions, key)[0]
+    seen, first, shadow = [pinned], nearest, []
+    if pinned.last_block < key:
+        seen, first = [], pinned
+        if nearest is not None and nearest.last_block > pinned.last_block:
+            shadow = [nearest]
     second = neighbours(versions, first.last_block)[0] if first else None
-    return seen, [one for one in (first, second) if one is not None]
+    return seen, [one for one in (first, second) if one is not None], shadow
 
 
 def _before(version: ModelVersion, at: Services) -> ModelVersion | None:
@@ -155,7 +181,8 @@ def _before(version: ModelVersion, at: Services) -> ModelVersion | None:
     return None if number == "none" else at.registry.version(version.stream, int(number))
 
 
-def _block_shares(stream: Stream, version: ModelVersion, at: Services) -> dict[str, float]:
+def _block_values(stream: Stream, version: ModelVersion, at: Services) -> dict[str, float]:
+    """Of the blocks a version stands on: which failed, and what their days have in common."""
     first, last = version.tags["first_block"], version.tags["last_block"]
     present = [one for one in at.store.summary_keys(stream.name) if first <= one <= last]
     refused = [
@@ -163,11 +190,14 @@ def _block_shares(stream: Stream, version: ModelVersion, at: Services) -> dict[s
         for one in at.store.quarantined(stream.name)
         if first <= one <= last and one not in present
     ]
-    fits = [at.store.summary(stream.name, one) for one in present]
-    unconverged = sum(fit is not None and not fit.fit.converged for fit in fits)
+    found = (at.store.summary(stream.name, one) for one in present)
+    fits = [one for one in found if one is not None]
+    unconverged = sum(not fit.fit.converged for fit in fits)
+    days = [fit.moments for fit in fits if fit.features == stream.feature_list]
     return {
         "failed_blocks_share": len(refused) / max(len(present) + len(refused), 1),
         "unconverged_blocks_share": unconverged / max(len(present), 1),
+        **day_measures(days),
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from gmm_core.errors import BlockmixError
-from gmm_core.health.catalogue import Finding
+from gmm_core.health.findings import Finding
 from gmm_core.health.scores import Scores
 from gmm_core.model import DensityModel
 from gmm_core.pipeline.streams import Stream

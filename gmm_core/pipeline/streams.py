@@ -23,6 +23,8 @@ from gmm_core.pipeline.settings.mixtures import MixtureSettings, WindowSettings
 from gmm_core.pipeline.settings.promotion import Promotion
 from gmm_core.pipeline.settings.sources import Source
 from gmm_core.pipeline.settings.watching import DriftSettings, Health, Triggers
+from gmm_core.reduction.mixed import MIXED_CRITERIA
+from gmm_core.strategy import strategy_of
 
 __all__ = ["Stream", "first_problem", "parse_key"]
 
@@ -82,21 +84,19 @@ class Stream(Frozen):
         if not self.numeric_features:
             raise ValueError("features: one at least must be numeric")
         categorical = list(self.categorical_features)
-        if categorical and self.window.strategy != "runnalls":
+        if categorical and strategy_of(self.window.strategy).criterion not in MIXED_CRITERIA:
             raise ValueError(
                 f"window.strategy {self.window.strategy!r} does not know categorical features "
-                f"{categorical}: set it to 'runnalls'"
+                f"{categorical}: set it to 'default'"
             )
         return self
 
     @model_validator(mode="after")
-    def _categories_are_not_refined(self) -> Stream:
-        asked = {"window.k": self.window.k is not None, "mixture.coreset": self.mixture.coreset > 0}
-        unknown = [name for name, on in asked.items() if on]
-        if unknown and self.categorical_features:
+    def _categories_keep_no_rows(self) -> Stream:
+        if self.mixture.coreset and self.categorical_features:
             raise ValueError(
-                f"{', '.join(unknown)} do not know categorical features "
-                f"{list(self.categorical_features)}: leave them out"
+                f"mixture.coreset does not know categorical features "
+                f"{list(self.categorical_features)}: leave it out"
             )
         return self
 

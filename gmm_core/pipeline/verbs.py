@@ -13,8 +13,9 @@ from gmm_core.pipeline.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from gmm_core.pipeline.block_verbs import land, transform
 from gmm_core.pipeline.drifting import drift_report
 from gmm_core.pipeline.fit_verbs import fit, fit_many
+from gmm_core.pipeline.judging import judge
 from gmm_core.pipeline.outcome import Outcome
-from gmm_core.pipeline.promotion import judge, promote
+from gmm_core.pipeline.promotion import promote
 from gmm_core.pipeline.releasing import release
 from gmm_core.pipeline.rollback import resume, rollback
 from gmm_core.pipeline.triggers import react

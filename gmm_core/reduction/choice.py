@@ -22,22 +22,24 @@ overlapping components are one group to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from gmm_core.arrays import whole_numbers
+from gmm_core.arrays import Array, whole_numbers
 from gmm_core.covariances.kind import CovarianceType
 from gmm_core.criteria import free_parameters
 from gmm_core.errors import InvalidInput
 from gmm_core.gaussian import kind_of, log_normalise
-from gmm_core.mixture import Mixture
+from gmm_core.mixed.levels import tables_of
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
+from gmm_core.reduction.mixed import MixedPool
 from gmm_core.reduction.pool import Pool
 from gmm_core.reduction.searches import nested
-from gmm_core.refinement.parts import Model, Parts
+from gmm_core.refinement.parts import Model
 from gmm_core.refinement.points import drawn
 from gmm_core.refinement.window import refine
 from gmm_core.strategy import DEFAULT, Strategy, strategy_of
@@ -65,11 +67,11 @@ class Choice:
     k: int
     scores: dict[int, float]
     kept: bool
-    family: dict[int, Mixture]
+    family: Mapping[int, AnyMixture]
 
 
 def choose(
-    pooled: Mixture,
+    pooled: AnyMixture,
     ks: Iterable[int],
     rows: float,
     *,
@@ -110,6 +112,7 @@ def choose(
     ------
     InvalidInput : no candidates, one that is not possible, too few rows, or an unknown setting.
 
+    >>> from gmm_core import Mixture
     >>> thrice = Mixture([1 / 6] * 6, [[0.0], [9.0]] * 3, [1.0] * 6, "spherical")
     >>> choose(thrice, range(1, 5), rows=1_000).k
     2
@@ -120,7 +123,7 @@ def choose(
             "rows", got=rows, bound="above 1", remedy="give the rows of all blocks together"
         )
     wanted = kind_of(covariance_type or pooled.covariance_type)
-    own = Pool.of(pooled.as_type(wanted.scatter_type)).mixture()
+    own = _in_order(pooled.as_type(wanted.scatter_type))
     points = _points(own, rows, seed)
     family = {
         k: one.as_type(wanted.name) for k, one in _refined(own, ks, strategy_of(strategy), seed)
@@ -129,8 +132,10 @@ def choose(
     best = min(family, key=lambda k: (scores[k], k))
     if previous not in family or previous == best:
         return Choice(best, scores, False, family)
-    d = own.n_features
-    price = (1 + d + wanted.parameters(2, d) - wanted.parameters(1, d)) * np.log(rows)
+    d = numeric_part(own).n_features
+    numbers = 1 + d + wanted.parameters(2, d) - wanted.parameters(1, d)
+    levels = sum(size - 1 for size in own.sizes) if isinstance(own, MixedMixture) else 0
+    price = (numbers + levels) * np.log(rows)
     kept = scores[previous] - scores[best] <= margin * price
     return Choice(previous if kept else best, scores, bool(kept), family)
 
@@ -181,8 +186,8 @@ def _candidates(ks: Iterable[int], most: int) -> list[int]:
 
 
 def _refined(
-    pooled: Mixture, ks: Iterable[int], strategy: Strategy, seed: int
-) -> Iterator[tuple[int, Mixture]]:
+    pooled: AnyMixture, ks: Iterable[int], strategy: Strategy, seed: int
+) -> Iterator[tuple[int, AnyMixture]]:
     """Each candidate and its mixture, refined where the strategy refines."""
     numbers = _candidates(ks, pooled.n_components)
     # The guard, in doubt, keeps what was there at one k and not at the next: that is not comparable.
@@ -192,16 +197,29 @@ def _refined(
         yield k, refine(pooled, reduced, bold, seed)
 
 
-def _points(pooled: Mixture, rows: float, seed: int) -> Parts:
-    model = Model(pooled.weights, pooled.means, pooled.covariances)
+def _in_order(pooled: AnyMixture) -> AnyMixture:
+    """Its components in an order that depends on them alone."""
+    if isinstance(pooled, MixedMixture):
+        return MixedPool.of_mixed(pooled).mixed(pooled.sizes)
+    return Pool.of(pooled).mixture()
+
+
+def _points(pooled: AnyMixture, rows: float, seed: int) -> tuple[Array, Array]:
+    """Points (n, d + q) of the pooled mixture, and their weights."""
     size = int(np.clip(rows, _FEWEST, _MOST))
-    return drawn(model, size, np.random.default_rng([seed, _OWN]))
+    points = drawn(Model.of(pooled), size, np.random.default_rng([seed, _OWN]))
+    if points.levels is None:
+        return points.means, points.weights
+    codes = [table.argmax(axis=1) for table in tables_of(points.levels, points.sizes)]
+    return np.column_stack([points.means, *codes]), points.weights
 
 
-def _score(points: Parts, mixture: Mixture, rows: float, criterion: ChoiceCriterion) -> float:
-    joint = mixture.log_joint(points.means)
-    density, shares = log_normalise(joint)
-    explained = float(points.weights @ density)
+def _score(
+    points: tuple[Array, Array], mixture: AnyMixture, rows: float, criterion: ChoiceCriterion
+) -> float:
+    places, weights = points
+    density, shares = log_normalise(mixture.log_joint(places))
+    explained = float(weights @ density)
     if criterion == "icl":
-        explained += float(points.weights @ (np.exp(shares) * shares).sum(axis=1))
+        explained += float(weights @ (np.exp(shares) * shares).sum(axis=1))
     return free_parameters(mixture) * float(np.log(rows)) - 2 * rows * explained

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.covariances.cholesky import cholesky, whitener_diagonal
+from gmm_core.covariances.cholesky import cholesky, positive, whitener_diagonal
 from gmm_core.moments import combine
 from gmm_core.reduction.pool import Pool
 
@@ -49,9 +49,8 @@ def runnalls(pool: Pool, i: int) -> Array:
     of the pair merged.
     """
     weight, _, covariances = _merged(pool, i)
-    union = pool.kind.whiteners(covariances, *pool.means.shape)
     alone = pool.weights * _log_widths(pool.whiteners)
-    bound: Array = weight * _log_widths(union) - alone[i] - alone
+    bound: Array = weight * _log_widths_of(covariances) - alone[i] - alone
     return _not_below_zero(bound)
 
 
@@ -156,6 +155,15 @@ def _not_below_zero(costs: Array) -> Array:
 def _log_widths(whiteners: Array) -> Array:
     """(K,) half the log-determinants of the covariances."""
     widths: Array = -np.log(whitener_diagonal(whiteners)).sum(axis=1)
+    return widths
+
+
+def _log_widths_of(covariances: Array) -> Array:
+    """The same of covariances (K, d, d), or variances (K, d), that have no whiteners yet."""
+    if covariances.ndim == 2:
+        halves: Array = 0.5 * np.log(positive(covariances)).sum(axis=1)
+        return halves
+    widths: Array = np.log(np.diagonal(cholesky(covariances), axis1=1, axis2=2)).sum(axis=1)
     return widths
 
 

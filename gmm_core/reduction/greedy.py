@@ -15,9 +15,9 @@ from gmm_core.reduction import compiled
 from gmm_core.reduction.criteria import CRITERIA, Criterion
 from gmm_core.reduction.pool import Pool
 
-__all__ = ["greedy", "groups_of", "merges_by"]
+__all__ = ["MANY", "greedy", "groups_of", "merges_by"]
 
-_MANY = 150  # components from which on loading compiled code, a second, pays
+MANY = 64  # components: for fewer, loading compiled code costs more than many reductions
 Pairs = NDArray[np.int64]
 
 
@@ -27,7 +27,7 @@ def greedy(pool: Pool, k: int, criterion: str) -> Pairs:
     The pool stays as it is. Compiled where the criterion is, and the pool not small; to rounding that is
     the same.
     """
-    if len(pool) >= _MANY and compiled.serves(pool, criterion, CRITERIA[criterion]):
+    if len(pool) >= MANY and compiled.serves(pool, criterion, CRITERIA[criterion]):
         return compiled.merges(pool, k, criterion)
     return merges_by(pool, k, CRITERIA[criterion])
 

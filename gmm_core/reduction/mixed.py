@@ -8,6 +8,7 @@ component, so its divergence is that of the Gaussian and those of the levels tog
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -22,7 +23,7 @@ from gmm_core.reduction.criteria import Criterion, jeffreys, runnalls
 from gmm_core.reduction.greedy import groups_of, merges_by
 from gmm_core.reduction.pool import Pool, content_order
 
-__all__ = ["MIXED_CRITERIA", "MixedPool", "mixed_jeffreys", "mixed_runnalls", "reduce_mixed"]
+__all__ = ["MIXED_CRITERIA", "MixedPool", "mixed_jeffreys", "mixed_runnalls", "nested_mixed"]
 
 
 @dataclass
@@ -125,8 +126,10 @@ def mixed_jeffreys(pool: Pool, i: int) -> Array:
 MIXED_CRITERIA: dict[str, Criterion] = {"jeffreys": mixed_jeffreys, "runnalls": mixed_runnalls}
 
 
-def reduce_mixed(mixture: MixedMixture, k: int, criterion: str, search: str) -> MixedMixture:
-    """`searches.reduce` for mixtures with categorical features, its arguments checked.
+def nested_mixed(
+    mixture: MixedMixture, ks: Sequence[int], criterion: str, search: str
+) -> dict[int, MixedMixture]:
+    """`searches.nested` for mixtures with categorical features, its arguments checked.
 
     Raises `InvalidInput` for a criterion or a search that does not know levels.
     """
@@ -140,10 +143,13 @@ def reduce_mixed(mixture: MixedMixture, k: int, criterion: str, search: str) -> 
                 remedy='set criterion "runnalls" and search "greedy"',
             )
     pool = MixedPool.of_mixed(mixture)
-    if k < len(pool):
-        pairs = merges_by(pool, k, MIXED_CRITERIA[criterion])
-        pool = pool.grouped(groups_of(pairs, len(pool)))
-    return pool.mixed(mixture.sizes).as_type(mixture.covariance_type)
+    pairs = merges_by(pool, min(ks, default=len(pool)), MIXED_CRITERIA[criterion])
+
+    def after(merges: NDArray[np.int64]) -> MixedMixture:
+        merged = pool.grouped(groups_of(merges, len(pool))) if len(merges) else pool
+        return merged.mixed(mixture.sizes).as_type(mixture.covariance_type)
+
+    return {k: after(pairs[: len(pool) - k]) for k in ks}
 
 
 def _entropy(levels: Array) -> Array:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from gmm_core.errors import InvalidInput
 from gmm_core.mixed.mixture import AnyMixture, MixedMixture
-from gmm_core.mixture import Mixture
 from gmm_core.reduction.criteria import CRITERIA
 from gmm_core.reduction.greedy import greedy, groups_of
 from gmm_core.reduction.kmeans import groups_by_euclid, groups_by_hotelling, intermediate
-from gmm_core.reduction.mixed import reduce_mixed
+from gmm_core.reduction.mixed import nested_mixed
 from gmm_core.reduction.pool import Pool
 
 __all__ = ["SEARCHES", "Search", "nested", "reduce"]
@@ -51,35 +50,41 @@ def reduce(
 
     Raises `InvalidInput` for an unknown criterion or search, or more components than there are.
 
+    >>> from gmm_core import Mixture
     >>> four = Mixture([0.25] * 4, [[0.0], [1.0], [8.0], [9.0]], [1.0] * 4, "spherical")
     >>> reduce(four, 2).means.tolist()
     [[0.5], [8.5]]
     """
     _check(mixture, n_components, criterion, search)
     if isinstance(mixture, MixedMixture):
-        return cast(M, reduce_mixed(mixture, n_components, criterion, search))
+        return cast(M, nested_mixed(mixture, [n_components], criterion, search)[n_components])
     pool = Pool.of(mixture)
     reduced = SEARCHES[search](pool, n_components, criterion)
     return cast(M, reduced.mixture().as_type(mixture.covariance_type))
 
 
 def nested(
-    mixture: Mixture,
+    mixture: M,
     numbers: Iterable[int],
     *,
     criterion: str = "runnalls",
     search: str = "greedy",
-) -> dict[int, Mixture]:
+) -> dict[int, M]:
     """`reduce` to each of these numbers of components; one search, of the least, where it is greedy.
 
     A greedy search merges pair after pair, so what it has after fewer merges is its outcome for more
     components. Raises as `reduce`.
 
+    >>> from gmm_core import Mixture
     >>> four = Mixture([0.25] * 4, [[0.0], [1.0], [8.0], [9.0]], [1.0] * 4, "spherical")
     >>> {k: one.means.ravel().tolist() for k, one in nested(four, (1, 2)).items()}
     {1: [4.5], 2: [0.5, 8.5]}
     """
     ks = sorted(set(numbers))
+    if isinstance(mixture, MixedMixture):
+        for k in ks:
+            _check(mixture, k, criterion, search)
+        return cast(dict[int, M], nested_mixed(mixture, ks, criterion, search))
     if search != "greedy":
         return {k: reduce(mixture, k, criterion=criterion, search=search) for k in ks}
     for k in ks:
@@ -87,7 +92,8 @@ def nested(
     pool = Pool.of(mixture)
     pairs = greedy(pool, min(ks, default=len(pool)), criterion)
     merged = {k: _after(pool, pairs[: len(pool) - k]).mixture() for k in ks}
-    return {k: one.as_type(mixture.covariance_type) for k, one in merged.items()}
+    found = {k: one.as_type(mixture.covariance_type) for k, one in merged.items()}
+    return cast(dict[int, M], found)
 
 
 def _check(mixture: AnyMixture, n_components: Any, criterion: str, search: str) -> None:

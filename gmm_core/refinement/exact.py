@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gmm_core.arrays import Array
@@ -20,9 +22,9 @@ def with_unit_moments(model: Model) -> Model:
     weighted = means * model.weights[:, None]
     if not model.full:
         scale = 1 / np.sqrt(model.weights @ model.covariances + (weighted * means).sum(axis=0))
-        return Model(model.weights, means * scale, model.covariances * np.square(scale))
+        return replace(model, means=means * scale, covariances=model.covariances * np.square(scale))
     within = np.tensordot(model.weights, model.covariances, 1)
     factor: Array = np.linalg.inv(np.linalg.cholesky(within + weighted.T @ means))
     covariances = factor @ model.covariances @ factor.T
     covariances = 0.5 * (covariances + covariances.transpose(0, 2, 1))
-    return Model(model.weights, means @ factor.T, covariances)
+    return replace(model, means=means @ factor.T, covariances=covariances)

@@ -12,8 +12,9 @@ import numpy as np
 
 from gmm_core.arrays import Array
 from gmm_core.refinement.parts import Model, Parts
+from gmm_core.refinement.passes import log_density
 
-__all__ = ["Gain", "differences", "gain", "gain_of"]
+__all__ = ["Gain", "Guard", "gain_of"]
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,27 @@ class Gain:
         return self.mean > errors * self.error
 
 
-def gain(points: Parts, former: Model, challenger: Model) -> Gain:
-    """The challenger's mean log-likelihood on points less the former's."""
-    return gain_of(differences(points, former, challenger), points.weights)
-
-
-def differences(points: Parts, former: Model, challenger: Model) -> Array:
-    """(n,) log-density under the challenger less that under the former."""
-    difference: Array = points.log_density(challenger) - points.log_density(former)
-    return difference
-
-
 def gain_of(difference: Array, weights: Array) -> Gain:
     """The gain of points' differences (n,), with weights (n,) that add up to 1."""
     mean = float(weights @ difference)
     return Gain(mean, float(np.linalg.norm(weights * (difference - mean))))
+
+
+class Guard:
+    """The model that is kept, and the points that a challenger must convince."""
+
+    def __init__(self, points: Parts | None, model: Model, errors: float) -> None:
+        """`points` that the model has not seen; with `None` every challenger is kept."""
+        self.model, self._points, self._errors = model, points, errors
+        self._density = None if points is None else log_density(points, model)
+
+    def offer(self, challenger: Model) -> Gain | None:
+        """What the challenger gains on the points; it is kept if that convinces."""
+        if self._points is None or self._density is None:
+            self.model = challenger
+            return None
+        density = log_density(self._points, challenger)
+        gain = gain_of(density - self._density, self._points.weights)
+        if gain.convinces(self._errors):
+            self.model, self._density = challenger, density
+        return gain

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
 from gmm_core.refinement.parts import Model, Parts
+from gmm_core.refinement.passes import nearest
 
 __all__ = ["Hardened", "harden"]
 
@@ -39,14 +40,13 @@ def harden(parts: Parts, start: Model, *, steps: int) -> Hardened:
     model, trace = start, []
     groups: NDArray[np.intp] | None = None
     for step in range(steps + 1):
-        expected = parts.expected_log_density(model)
-        nearest = expected.argmax(axis=0)
-        _fill(nearest, -expected.max(axis=0) * parts.weights, len(model.weights))
-        trace.append(-float(parts.weights @ expected.max(axis=0)))
-        if step == steps or (groups is not None and np.array_equal(nearest, groups)):
+        places, expected = nearest(parts, model)
+        _fill(places, -expected * parts.weights, len(model.weights))
+        trace.append(-float(parts.weights @ expected))
+        if step == steps or (groups is not None and np.array_equal(places, groups)):
             break
-        groups = nearest
-        shares = np.zeros_like(expected)
+        groups = places
+        shares = np.zeros((len(model.weights), len(parts)))
         shares[groups, np.arange(len(parts))] = parts.weights
         try:
             merged = parts.grouped(shares)
@@ -60,6 +60,8 @@ def harden(parts: Parts, start: Model, *, steps: int) -> Hardened:
 def _fill(groups: NDArray[np.intp], cost: Array, k: int) -> None:
     """Give every empty group a part of one that has others left, the dearest first; in place."""
     count = np.bincount(groups, minlength=k)
+    if count.all():
+        return
     order = iter(np.argsort(-cost, kind="stable"))
     for group in np.flatnonzero(count == 0):
         part = next(one for one in order if count[groups[one]] > 1)

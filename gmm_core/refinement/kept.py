@@ -9,13 +9,16 @@ what is fitted to them has the pooled ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from gmm_core.arrays import Array
-from gmm_core.refinement.guard import Gain, differences, gain_of
-from gmm_core.refinement.parts import Model, Parts, Units
+from gmm_core.refinement.guard import Gain, gain_of
+from gmm_core.refinement.parts import Model, Parts
+from gmm_core.refinement.passes import log_density
 from gmm_core.refinement.soft import soften
+from gmm_core.refinement.units import Units
 from gmm_core.summary import BlockSummary
 
 __all__ = ["calibrated", "kept_rows", "polished"]
@@ -23,12 +26,12 @@ __all__ = ["calibrated", "kept_rows", "polished"]
 _LEAST, _MOST = 0.1, 10.0  # of its own weight: beyond, the sample is too small to be calibrated
 
 
-def kept_rows(summaries: Sequence[BlockSummary], units: Units, every: Model) -> Parts | None:
+def kept_rows(summaries: Sequence[BlockSummary], units: Units, whole: Parts) -> Parts | None:
     """The rows that the blocks kept, or `None` unless all of them did and they can be calibrated.
 
     Parameters
     ----------
-    units : of the pooled mixture; `every` is that mixture in them.
+    units : of the pooled mixture; `whole` is that mixture in them.
 
     A row stands for its share of its block, and is as wide as the block's regularisation.
     """
@@ -43,9 +46,10 @@ def kept_rows(summaries: Sequence[BlockSummary], units: Units, every: Model) -> 
         np.concatenate([summary.coreset for summary in ordered]),
         np.stack([summary.regularisation for summary in ordered]),
     )
-    covariances = np.repeat(widths, sizes, axis=0)
-    parts = Parts(weights / weights.sum(), means, covariances, every.full)
-    whole = Parts(every.weights, every.means, every.covariances, every.full)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    parts = replace(
+        whole, weights=weights / weights.sum(), means=means, covariances=widths, owner=owner
+    )
     return calibrated(parts, whole.features @ whole.weights)
 
 
@@ -68,7 +72,7 @@ def calibrated(parts: Parts, target: Array) -> Parts | None:
     if not (factors.min() >= _LEAST and factors.max() <= _MOST):
         return None
     weights = parts.weights * factors
-    return Parts(weights / weights.sum(), parts.means, parts.covariances, parts.full)
+    return replace(parts, weights=weights / weights.sum())
 
 
 def polished(parts: Parts, start: Model, *, steps: int, tol: float) -> tuple[Model, Gain]:
@@ -81,7 +85,8 @@ def polished(parts: Parts, start: Model, *, steps: int, tol: float) -> tuple[Mod
     found = []
     for own, other in (halves, halves[::-1]):
         fair = calibrated(own, target) or own
-        found.append(differences(other, start, soften(fair, start, steps=steps, tol=tol).model))
+        model = soften(fair, start, steps=steps, tol=tol).model
+        found.append(log_density(other, model) - log_density(other, start))
     weights = np.concatenate([half.weights for half in reversed(halves)])
     honest = gain_of(np.concatenate(found), weights / weights.sum())
     return soften(parts, start, steps=steps, tol=tol).model, honest

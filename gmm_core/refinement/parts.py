@@ -1,16 +1,14 @@
-"""Parts: weighted Gaussians, or points, as data; and the units that refinement computes in.
+"""Parts: weighted Gaussians, or points, as data; and the models that are fitted to them.
 
 Everything an E- or M-step needs of a part is its weight, mean and second moments: linear features of
-it. So a step is a matrix product with the features of all parts, whatever their number.
-
-The units are those in which the pooled mixture has mean 0 and covariance I ("diag": variances 1):
-whatever the units and offsets of the rows, numbers here are about 1, and a second moment less the
-square of a mean costs few digits.
+it. So a step is a matrix product with the features of all parts, whatever their number; `passes` has
+them. Numbers are in the `units` of the pooled mixture.
+Probabilities of levels are linear, too: a part adds sum p log P_j to its expected log-density.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -18,9 +16,9 @@ from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
-from gmm_core.mixture import Mixture
+from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
 
-__all__ = ["Model", "Parts", "Units"]
+__all__ = ["Model", "Parts"]
 
 
 _FLAT = "covariances of a refined mixture"
@@ -35,11 +33,26 @@ def _pairs(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
 
 @dataclass(frozen=True)
 class Model:
-    """A mixture as refinement computes with it: unchecked arrays, covariances (k, d, d) or (k, d)."""
+    """A mixture as refinement computes with it: unchecked arrays, covariances (k, d, d) or (k, d).
+
+    levels : (k, m) probabilities of the levels of categorical features, side by side, m 0 without.
+    sizes : levels of each of these features.
+    """
 
     weights: Array
     means: Array
     covariances: Array
+    levels: Array | None = None
+    sizes: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, given: AnyMixture) -> Model:
+        """A "full" or "diag" mixture, in its own units."""
+        own = numeric_part(given)
+        if not isinstance(given, MixedMixture):
+            return cls(own.weights, own.means, own.covariances)
+        levels = np.concatenate(given.level_probabilities, axis=1)
+        return cls(own.weights, own.means, own.covariances, levels, given.sizes)
 
     @property
     def full(self) -> bool:
@@ -71,7 +84,20 @@ class Model:
             linear, quadratic = precisions * self.means, -0.5 * precisions
         constant = np.log(diagonal).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
         constant -= 0.5 * (linear * self.means).sum(axis=1)
-        return np.concatenate([constant[:, None], linear, quadratic], axis=1)
+        known = [] if self.levels is None else [np.log(self.levels)]
+        return np.concatenate([constant[:, None], linear, quadratic, *known], axis=1)
+
+    def picked(self, index: NDArray[np.intp]) -> Model:
+        """The components at `index`, with their weights as they are."""
+        levels = None if self.levels is None else self.levels[index]
+        parts = (self.weights[index], self.means[index], self.covariances[index])
+        return Model(*parts, levels, self.sizes)
+
+    def parts(self) -> Parts:
+        """The components as parts."""
+        return Parts(
+            self.weights, self.means, self.covariances, self.full, None, self.levels, self.sizes
+        )
 
 
 @dataclass(frozen=True)
@@ -82,25 +108,36 @@ class Parts:
     ----------
     weights : (n,) above 0, sum 1.
     means : (n, d)
-    covariances : (n, d, d), or (n, d) for variances alone; `None` for points, which have none.
+    covariances : (m, d, d), or (m, d) for variances alone; `None` for points, which have none.
     full : whether models of them have matrices as covariances.
+    owner : (n,) which of the covariances each part has, ascending; `None` where each has its own.
+    levels : (n, l) probabilities of levels, side by side; `None` without categorical features.
+    sizes : levels of each categorical feature.
+    compiled : whether compiled code computes with them; the numbers are the same to rounding.
     """
 
     weights: Array
     means: Array
     covariances: Array | None
     full: bool = True
+    owner: NDArray[np.intp] | None = None
+    levels: Array | None = None
+    sizes: tuple[int, ...] = ()
+    compiled: bool = False
 
     def __len__(self) -> int:
         return len(self.weights)
 
     @cached_property
     def features(self) -> Array:
-        """(q, n): 1, the mean and the second moments about the origin, each of them once."""
+        """(q, n): 1, the mean, the second moments about the origin, each of them once, the levels."""
         n, d = self.means.shape
-        features = np.empty((1 + d + (len(_pairs(d)[0]) if self.full else d), n))
+        numbers = self._numbers
+        features = np.empty((numbers + sum(self.sizes), n))
         features[0] = 1.0
-        means, seconds = features[1 : 1 + d], features[1 + d :]
+        means, seconds = features[1 : 1 + d], features[1 + d : numbers]
+        if self.levels is not None:
+            features[numbers:] = self.levels.T
         means[:] = self.means.T
         if self.full:  # pair after pair in the order of `_pairs`: what has i first is one piece
             at = 0
@@ -110,45 +147,58 @@ class Parts:
         else:
             np.square(means, out=seconds)
         if self.covariances is not None:
-            seconds += _packed(self.covariances, self.full).T
+            own = _packed(self.covariances, self.full).T
+            seconds += own if self.owner is None else own.take(self.owner, axis=1)
         return features
+
+    @cached_property
+    def widths(self) -> tuple[Array, NDArray[np.int64]]:
+        """Covariances, each number once and all in one row, and (n,) whose each part has."""
+        if self.covariances is None:
+            return np.empty(0), np.empty(0, np.int64)
+        owner = np.arange(len(self)) if self.owner is None else self.owner
+        return _packed(self.covariances, self.full).ravel(), owner.astype(np.int64)
+
+    @property
+    def _numbers(self) -> int:
+        """How many features are not of levels."""
+        d: int = self.means.shape[1]
+        return 1 + d + (d * (d + 1) // 2 if self.full else d)
 
     def some(self, which: NDArray[np.bool_]) -> Parts:
         """Those parts alone, with weights that add up to 1."""
         weights = self.weights[which]
-        covariances = None if self.covariances is None else self.covariances[which]
-        return Parts(weights / weights.sum(), self.means[which], covariances, self.full)
-
-    def expected_log_density(self, model: Model) -> Array:
-        """(k, n) mean over each part of each component's log-density, in nats."""
-        expected: Array = model.natural @ self.features
-        return expected
-
-    def log_density(self, model: Model) -> Array:
-        """(n,) log of the sum over components of weight times exp(expected log-density), in nats."""
-        joint = self.expected_log_density(model) + np.log(model.weights)[:, None]
-        top = joint.max(axis=0)
-        density: Array = top + np.log(np.exp(joint - top).sum(axis=0))
-        return density
+        owner = np.arange(len(self)) if self.owner is None else self.owner
+        return replace(
+            self,
+            weights=weights / weights.sum(),
+            means=self.means[which],
+            owner=owner[which],
+            levels=None if self.levels is None else self.levels[which],
+        )
 
     def grouped(self, shares: Array) -> Model:
-        """The M-step: every component becomes the exact merge of its shares (k, n) of the parts.
+        """Every component becomes the exact merge of its shares (k, n) of the parts.
 
         `shares` add up to the parts' weights, so that the model has the parts' mean and covariance.
         """
-        d = self.means.shape[1]
-        sums = shares @ self.features.T
-        weights = sums[:, 0]
-        moments = sums[:, 1:] / weights[:, None]
-        means, seconds = moments[:, :d], moments[:, d:]
+        return self.merged(shares @ self.features.T)
+
+    def merged(self, sums: Array) -> Model:
+        """The M-step: components of sums (k, q) of shares times features."""
+        d, weights = self.means.shape[1], sums[:, 0]
+        moments = sums / weights[:, None]
+        means, seconds = moments[:, 1 : 1 + d], moments[:, 1 + d : self._numbers]
+        levels = None if self.levels is None else moments[:, self._numbers :]
         if not self.full:
-            return Model(weights / weights.sum(), means, seconds - np.square(means))
+            own = seconds - np.square(means)
+            return Model(weights / weights.sum(), means, own, levels, self.sizes)
         first, second, _ = _pairs(d)
         covariances = np.empty((len(weights), d, d))
         covariances[:, first, second] = seconds
         covariances[:, second, first] = seconds
         covariances -= means[:, :, None] * means[:, None, :]
-        return Model(weights / weights.sum(), means, covariances)
+        return Model(weights / weights.sum(), means, covariances, levels, self.sizes)
 
 
 def _packed(covariances: Array, full: bool) -> Array:
@@ -157,66 +207,3 @@ def _packed(covariances: Array, full: bool) -> Array:
     first, second, _ = _pairs(covariances.shape[-1])
     packed: Array = covariances[:, first, second]
     return packed
-
-
-@dataclass(frozen=True)
-class Units:
-    """The units in which a mixture has mean 0 and covariance I, or variances 1 ("diag").
-
-    Parameters
-    ----------
-    origin : (d,)
-    root : (d, d) lower triangular with covariance root root', or (d,) deviations.
-    """
-
-    origin: Array
-    root: Array
-
-    @classmethod
-    def of(cls, mixture: Mixture) -> Units:
-        """Those of a "full" or "diag" mixture."""
-        if mixture.covariance_type == "diag":
-            return cls(mixture.mean(), np.sqrt(np.diagonal(mixture.covariance())))
-        covariance = mixture.covariance()
-        deviations = np.sqrt(np.diagonal(covariance))
-        correlations = covariance / np.outer(deviations, deviations)
-        return cls(mixture.mean(), deviations[:, None] * np.linalg.cholesky(correlations))
-
-    @cached_property
-    def inverse(self) -> Array:
-        """Of `root`."""
-        if self.root.ndim == 1:
-            return 1 / self.root
-        deviations = np.abs(self.root).max(axis=1)
-        lower = np.linalg.inv(self.root / deviations[:, None])
-        inverse: Array = np.tril(lower) / deviations[None, :]
-        return inverse
-
-    def into(self, mixture: Mixture) -> Model:
-        """The mixture in these units."""
-        return Model(
-            mixture.weights,
-            *_mapped(self.inverse, mixture.means - self.origin, mixture.covariances),
-        )
-
-    def placed(self, rows: Array, variances: Array) -> tuple[Array, Array]:
-        """Rows (n, d) in these units, and covariances of variances (b, d): (b, d, d) or (b, d)."""
-        if self.root.ndim == 1:
-            return _mapped(self.inverse, rows - self.origin, variances)
-        return _mapped(
-            self.inverse, rows - self.origin, variances[:, :, None] * np.eye(rows.shape[1])
-        )
-
-    def back(self, model: Model) -> Mixture:
-        """A model in the mixture's own units again."""
-        means, covariances = _mapped(self.root, model.means, model.covariances)
-        kind = "full" if model.full else "diag"
-        return Mixture(model.weights, means + self.origin, covariances, kind)  # type: ignore[arg-type]
-
-
-def _mapped(factor: Array, means: Array, covariances: Array) -> tuple[Array, Array]:
-    """Means and covariances of what a linear map makes of Gaussians; `factor` (d,) scales features."""
-    if factor.ndim == 1:
-        return means * factor, covariances * np.square(factor)
-    moved = factor @ covariances @ factor.T
-    return means @ factor.T, 0.5 * (moved + moved.transpose(0, 2, 1))

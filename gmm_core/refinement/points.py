@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.covariances.cholesky import cholesky
+from gmm_core.mixed.levels import tables_of
 from gmm_core.refinement.parts import Model, Parts
 
 __all__ = ["crosses", "drawn"]
@@ -34,21 +35,22 @@ def crosses(pooled: Model, most: int, width: float, rng: np.random.Generator) ->
     places = pooled.means[split, None, :]
     means = np.concatenate([places + arms, places - arms], axis=1).reshape(-1, d)
     weights = np.repeat(pooled.weights[split] / (2 * d), 2 * d)
-    # Filled in place: these are megabytes, and every copy of them costs as much as a step of EM.
-    covariances = np.empty((len(means) + len(rest), *pooled.covariances.shape[1:]))
-    narrow = covariances[: len(means)].reshape(crossed, 2 * d, *covariances.shape[1:])
-    narrow[:] = (width * pooled.covariances[split])[:, None]
-    covariances[len(means) :] = pooled.covariances[rest]
+    narrow = width * pooled.covariances[split]
+    owner = np.concatenate([np.repeat(np.arange(crossed), 2 * d), np.arange(crossed, k)])
+    whole = np.concatenate([np.repeat(split, 2 * d), rest])
     return Parts(
         np.concatenate([weights, pooled.weights[rest]]),
         np.concatenate([means, pooled.means[rest]]),
-        covariances,
+        np.concatenate([narrow, pooled.covariances[rest]]),
         pooled.full,
+        owner,
+        None if pooled.levels is None else pooled.levels[whole],
+        pooled.sizes,
     )
 
 
 def drawn(pooled: Model, n: int, rng: np.random.Generator) -> Parts:
-    """About n random points, as many of each component, weighted by it."""
+    """About n random points, as many of each component, weighted by it; of levels each has one."""
     k, d = pooled.means.shape
     each = -(-n // k)
     normal = rng.standard_normal((k, each, d))
@@ -57,7 +59,20 @@ def drawn(pooled: Model, n: int, rng: np.random.Generator) -> Parts:
     else:
         offsets = normal * np.sqrt(pooled.covariances)[:, None, :]
     means = (pooled.means[:, None, :] + offsets).reshape(-1, d)
-    return Parts(np.repeat(pooled.weights / each, each), means, None, pooled.full)
+    weights, levels = np.repeat(pooled.weights / each, each), _drawn_levels(pooled, each, rng)
+    return Parts(weights, means, None, pooled.full, None, levels, pooled.sizes)
+
+
+def _drawn_levels(pooled: Model, each: int, rng: np.random.Generator) -> Array | None:
+    """(k each, m) 1 for the level of each point and categorical feature, else 0."""
+    if pooled.levels is None:
+        return None
+    one_hot = []
+    for table in tables_of(pooled.levels, pooled.sizes):
+        ends = np.cumsum(table, axis=1)[:, :-1]
+        codes = (rng.random((len(table), each, 1)) >= ends[:, None, :]).sum(axis=2).ravel()
+        one_hot.append(np.eye(table.shape[1])[codes])
+    return np.concatenate(one_hot, axis=1)
 
 
 def _axes(pooled: Model, which: NDArray[np.intp], rng: np.random.Generator) -> Array:

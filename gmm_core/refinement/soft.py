@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
 from gmm_core.refinement.parts import Model, Parts
+from gmm_core.refinement.passes import shared
 
-__all__ = ["Softened", "expected_log_likelihood", "soften"]
+__all__ = ["Softened", "soften"]
 
 _EMPTY = 1e-9  # of all weight: a component that holds less stands for nothing
 
@@ -36,14 +34,14 @@ def soften(parts: Parts, start: Model, *, steps: int, tol: float) -> Softened:
     A step that leaves a component nothing, or no width, is not taken: the model before it stays.
     """
     model, trace = start, []
-    shares, likelihood = _shares(parts, model)
+    sums, likelihood = shared(parts, model)
     trace.append(likelihood)
     for _ in range(steps):
-        if not shares.sum(axis=1).min() > _EMPTY:
+        if not sums[:, 0].min() > _EMPTY:
             break
         try:
-            moved = parts.grouped(shares)
-            shares, likelihood = _shares(parts, moved)
+            moved = parts.merged(sums)
+            sums, likelihood = shared(parts, moved)
         except InvalidInput:
             break
         if not likelihood >= trace[-1]:  # rounding, at the end
@@ -53,20 +51,3 @@ def soften(parts: Parts, start: Model, *, steps: int, tol: float) -> Softened:
         if likelihood - trace[-2] < tol:
             break
     return Softened(model, tuple(trace))
-
-
-def expected_log_likelihood(parts: Parts, model: Model) -> float:
-    """What soft refinement raises, in nats: of points their mean log-likelihood."""
-    return _shares(parts, model)[1]
-
-
-def _shares(parts: Parts, model: Model) -> tuple[Array, float]:
-    """(k, n) weights of the parts, shared out by responsibility; and the expected log-likelihood."""
-    joint = parts.expected_log_density(model)
-    joint += np.log(model.weights)[:, None]
-    top = joint.max(axis=0)
-    joint -= top
-    np.exp(joint, out=joint)
-    total = joint.sum(axis=0)
-    joint *= parts.weights / total
-    return joint, float(parts.weights @ (top + np.log(total)))

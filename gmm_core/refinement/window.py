@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar, cast
 
 import numpy as np
 
 from gmm_core.errors import InvalidInput
-from gmm_core.mixture import Mixture
+from gmm_core.mixed.mixture import AnyMixture
+from gmm_core.reduction.greedy import MANY
 from gmm_core.refinement.exact import with_unit_moments
-from gmm_core.refinement.guard import gain
+from gmm_core.refinement.guard import Guard
 from gmm_core.refinement.hard import harden
 from gmm_core.refinement.kept import kept_rows, polished
-from gmm_core.refinement.parts import Model, Parts, Units
+from gmm_core.refinement.parts import Model, Parts
 from gmm_core.refinement.points import crosses, drawn
 from gmm_core.refinement.soft import soften
+from gmm_core.refinement.units import Units
 from gmm_core.strategy import Strategy
 from gmm_core.summary import BlockSummary
 
 __all__ = ["refine", "seed_of"]
+
+M = TypeVar("M", bound=AnyMixture)
 
 
 def seed_of(names: Iterable[str]) -> int:
@@ -33,13 +39,14 @@ def seed_of(names: Iterable[str]) -> int:
 
 
 def refine(
-    pooled: Mixture,
-    reduced: Mixture,
+    pooled: M,
+    reduced: M,
     strategy: Strategy,
     seed: int = 0,
     blocks: Sequence[BlockSummary] = (),
-) -> Mixture:
-    """A reduced mixture after the strategy's moves; mean and covariance are the pooled ones.
+) -> M:
+    """A reduced mixture after the strategy's moves; mean and covariance are the pooled ones, and so
+    are the shares of levels.
 
     Parameters
     ----------
@@ -60,44 +67,49 @@ def refine(
 
 
 def _refined(
-    pooled: Mixture,
-    reduced: Mixture,
+    pooled: M,
+    reduced: M,
     strategy: Strategy,
     rng: np.random.Generator,
     blocks: Sequence[BlockSummary],
-) -> Mixture:
+) -> M:
     units = Units.of(pooled)
     every, former = units.into(pooled), units.into(reduced)
+    compiled = pooled.n_components >= MANY
+    whole = replace(every.parts(), compiled=compiled)
     streams = rng.spawn(2)
-    asked = strategy.guard_points > 0
-    unseen = drawn(every, max(strategy.guard_points, 1), streams[0])
-    kept = former
-    for move in _moves(every, strategy, streams[1]):
-        moved = _exact(move, kept)
-        if moved is None:
-            continue
-        if not asked or gain(unseen, kept, moved).convinces(strategy.guard_errors):
-            kept = moved
-    if blocks and strategy.polish_points and (rows := kept_rows(blocks, units, every)):
+    points = None
+    if strategy.guard_points:
+        points = replace(drawn(every, strategy.guard_points, streams[0]), compiled=compiled)
+    guard = Guard(points, former, strategy.guard_errors)
+    for move in _moves(whole, every, strategy, streams[1]):
+        moved = _exact(move, guard.model)
+        if moved is not None:
+            guard.offer(moved)
+    kept = guard.model
+    if blocks and strategy.polish_points and (rows := kept_rows(blocks, units, whole)):
         kept = _on_rows(kept, strategy, rows)
     if kept is former:
         return reduced
     order = np.lexsort(kept.means.T[::-1])
-    return units.back(Model(kept.weights[order], kept.means[order], kept.covariances[order]))
+    return cast(M, units.back(kept.picked(order)))
 
 
 Move = Callable[[Model], Model]
 
 
-def _moves(every: Model, strategy: Strategy, rng: np.random.Generator) -> Iterable[Move]:
+def _moves(
+    whole: Parts, every: Model, strategy: Strategy, rng: np.random.Generator
+) -> Iterable[Move]:
+    """The strategy's moves on the pooled components, which are given as parts and as a model."""
     steps, tol = strategy.steps, strategy.tol
-    whole = Parts(every.weights, every.means, every.covariances, every.full)
     if strategy.refine == "hard":
         yield lambda start: harden(whole, start, steps=steps).model
     if strategy.refine == "soft":
         yield lambda start: soften(whole, start, steps=steps, tol=tol).model
     if strategy.polish_points:
-        parts = crosses(every, strategy.polish_points, strategy.polish_width, rng)
+        crossed = crosses(every, strategy.polish_points, strategy.polish_width, rng)
+        parts = replace(crossed, compiled=whole.compiled)
         yield lambda start: soften(parts, start, steps=steps, tol=tol).model
 
 

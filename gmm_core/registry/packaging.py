@@ -174,8 +174,9 @@ def signature(model: DensityModel) -> ModelSignature:
         ),
         params=ParamSchema(
             [
-                ParamSpec("output", DataType.string, OUTPUTS[0]),
-                ParamSpec("form", DataType.string, ""),  # as the model was loaded
+                # Nothing said: as the model was loaded, see `model_config` below.
+                ParamSpec("output", DataType.string, ""),
+                ParamSpec("form", DataType.string, ""),
             ]
         ),
     )
@@ -218,7 +219,7 @@ def save_served_model(model: DensityModel, card: str, logged: LoggedModel, scrat
         signature=signature(model),
         input_example=(pd.DataFrame(example_rows(model)), {"output": OUTPUTS[0]}),
         pip_requirements=list(code.requirements),
-        model_config={"form": "rows"},
+        model_config={"output": OUTPUTS[0], "form": "rows"},
         metadata={"stream": model.stream, "anomaly_above": model.anomaly_above},
     )
     (folder / "model_card.md").write_text(card, encoding="utf-8")

@@ -29,15 +29,17 @@ from gmm_core.fitting.seeding import warm_start
 from gmm_core.gaussian import CovarianceKind, kind_of
 from gmm_core.mixture import Mixture
 from gmm_core.moments import Moments
+from gmm_core.spark.carrying import unpack
 from gmm_core.spark.failures import spark_errors
-from gmm_core.spark.workers import STATISTICS, expectation, unpack
+from gmm_core.spark.landed import LandedRows
+from gmm_core.spark.workers import STATISTICS, expectation
 from gmm_core.summary import BlockSummary
 
 __all__ = ["exact_passes", "refined"]
 
 
 def exact_passes(
-    frame: DataFrame,
+    frame: DataFrame | LandedRows,
     features: Sequence[Feature],
     start: Mixture,
     moments: Moments,
@@ -46,11 +48,11 @@ def exact_passes(
     regularisation: Array | float = 0.0,
     tolerance: float = 1e-5,
 ) -> FitResult:
-    """EM from `start` over all rows of a frame: at most `passes` M-steps, in `passes` + 1 Spark jobs.
+    """EM from `start` over all rows: at most `passes` M-steps, in `passes` + 1 Spark jobs.
 
     Parameters
     ----------
-    frame : the features' columns, in source units.
+    frame : the features' columns, in source units; of a data frame, or landed.
     moments : of its rows in feature space: what they are standardised with.
     passes : M-steps, 1 or more; the E-step after the last says what the outcome's log-likelihood is.
     regularisation : (d,) variance added by every M-step, in feature space.
@@ -78,7 +80,7 @@ def exact_passes(
 
 
 def refined(
-    frame: DataFrame, joined: BlockSummary, passes: int, share: float, tolerance: float
+    frame: DataFrame | LandedRows, joined: BlockSummary, passes: int, share: float, tolerance: float
 ) -> BlockSummary:
     """A summary joined from shards after that many exact passes at most over the rows of all.
 
@@ -104,7 +106,7 @@ def refined(
     return replace(joined, mixture=found.mixture, regularisation=added, fit=report)
 
 
-def _kernel(frame: DataFrame, features: Sequence[Feature]) -> Kernel:
+def _kernel(frame: DataFrame | LandedRows, features: Sequence[Feature]) -> Kernel:
     """E-steps over the frame's rows, whatever rows the loop has."""
 
     def statistics(rows: Rows, joint: Joint, kind: CovarianceKind) -> Statistics:

@@ -16,7 +16,7 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException, PythonException
 
 from gmm_core.errors import BlockmixError, InvalidInput, InvalidSource, ServiceUnavailable
-from gmm_core.spark.workers import carried_error
+from gmm_core.spark.carrying import carried_error
 
 __all__ = ["SPARK_ERRORS", "spark_errors"]
 

@@ -12,9 +12,10 @@ from pyspark.sql import functions as sf
 from gmm_core import codec
 from gmm_core.errors import BlockmixError, InvalidInput
 from gmm_core.features import Feature
+from gmm_core.spark.carrying import unpack
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.files import quoted
-from gmm_core.spark.workers import BLOCK, FITTED, fit_group, unpack
+from gmm_core.spark.workers import BLOCK, FITTED, fit_group
 from gmm_core.summary import BlockSummary
 
 __all__ = ["fit_blocks", "selected"]

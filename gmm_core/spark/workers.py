@@ -1,14 +1,13 @@
-"""What runs in Spark's Python workers. They need numpy, scipy and pyarrow besides gmm_core.
+"""What runs in Spark's Python workers. They need numpy, scipy, pyarrow and fsspec besides gmm_core.
 
-Tasks and models arrive as plain values. A `BlockmixError` goes back as text, so that the driver
-raises the same class with the same message instead of a traceback.
+Tasks and models arrive as plain values, and errors go back as text (`carrying.py`).
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,28 +27,31 @@ from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import kind_of
 from gmm_core.health.scores import Scores
 from gmm_core.model import DensityModel
+from gmm_core.spark.carrying import carrying, pack
+from gmm_core.spark.landed import Batches, RowGroups
 from gmm_core.summary import BlockSummary
 
 __all__ = [
     "ANSWER",
     "BLOCK",
+    "DEALT",
     "FITTED",
     "SHARD",
     "STATISTICS",
-    "carried_error",
-    "carrying",
+    "deal",
     "expectation",
     "fit_group",
+    "fit_landed",
     "fit_rows",
     "fit_shard",
-    "pack",
     "score_batches",
     "transform_batches",
-    "unpack",
 ]
 
+Work = Callable[[Batches], Batches]
 SHARD = "__shard"  # no feature is called so: names start with a letter
-ANSWER = f"{SHARD} int, summary string, problem string"
+DEALT = f"{SHARD} int, rows binary"
+ANSWER = "summary string, problem string"
 BLOCK = "__block"
 FITTED = f"{BLOCK} string, summary string, problem string"
 STATISTICS = (
@@ -57,22 +59,54 @@ STATISTICS = (
     "problem string"
 )
 _AT_ONCE = 65_536  # rows that an E-step gets: fewer would wait for it to begin
-_CARRIED = re.compile(r"<<blockmix (\{.*?\}) blockmix>>", re.DOTALL)
 
 
-def fit_shard(task: dict[str, Any]) -> Callable[[pa.Table], pa.Table]:
-    """For `applyInArrow`: one shard's rows to one row of `ANSWER`, a summary or a packed error."""
-    features = _features(task)
+def fit_landed(tasks: Sequence[tuple[dict[str, Any], Sequence[RowGroups]]]) -> Work:
+    """For `mapInArrow` on numbers of blocks: a row of `FITTED` each, a summary or a packed error.
 
-    def run(table: pa.Table) -> pa.Table:
-        summary, problem = _fitted(task, features, table)
-        return pa.table(
-            {
-                SHARD: pa.array([table[SHARD][0].as_py()], pa.int32()),
-                "summary": pa.array([summary], pa.string()),
-                "problem": pa.array([problem], pa.string()),
-            }
-        )
+    `tasks` say by number what is to be fitted, and where its rows lie.
+    """
+
+    def run(numbers: Batches) -> Batches:
+        for number in (one for batch in numbers for one in batch["id"].to_pylist()):
+            task, parts = tasks[number]
+            summary, problem = _fitted(task, partial(_landed, task, parts))
+            yield _row({BLOCK: task["key"], "summary": summary, "problem": problem})
+
+    return run
+
+
+def deal(features: Sequence[Feature], shards: int) -> Work:
+    """For `mapInArrow`: a partition's rows to `DEALT`, each dealt to a shard by a seeded shuffle.
+
+    So a shard is a sample of the rows whatever order they lie in; packed, they cross Spark as bytes.
+    """
+    plain = [feature.to_dict() for feature in features]
+
+    def run(batches: Batches) -> Batches:
+        known = [Feature.from_dict(feature) for feature in plain]
+        for batch in batches:
+            try:
+                rows = _matrix(known, batch)
+            except BlockmixError as error:
+                raise carrying(error) from None
+            order = np.random.default_rng(len(rows)).permutation(len(rows))
+            packed = [rows[order[shard::shards]].tobytes() for shard in range(shards)]
+            arrays = [pa.array(range(shards), pa.int32()), pa.array(packed, pa.binary())]
+            yield pa.RecordBatch.from_arrays(arrays, [SHARD, "rows"])
+
+    return run
+
+
+def fit_shard(task: dict[str, Any]) -> Work:
+    """For `mapInArrow` on one shard of `DEALT`: to one row of `ANSWER`, a summary or a packed error."""
+
+    def run(batches: Batches) -> Batches:
+        packed = [one for batch in batches for one in batch["rows"].to_pylist()]
+        if packed:
+            packed.sort()  # they arrive in any order
+            summary, problem = _fitted(task, partial(_unpacked, packed, len(task["features"])))
+            yield _row({"summary": summary, "problem": problem})
 
     return run
 
@@ -84,28 +118,25 @@ def fit_group(
 
     `digests` are those of the blocks' inputs, by key.
     """
-    features = _features(task)
 
     def run(table: pa.Table) -> pa.Table:
         key = table[BLOCK][0].as_py()
         own = {**task, "key": key, "input_digest": (digests or {}).get(key, "")}
-        summary, problem = _fitted(own, features, table)
-        columns = {BLOCK: key, "summary": summary, "problem": problem}
-        return pa.table({name: pa.array([text], pa.string()) for name, text in columns.items()})
+        summary, problem = _fitted(own, lambda: _matrix(_features(task), table))
+        answer = _row({BLOCK: key, "summary": summary, "problem": problem})
+        return pa.Table.from_batches([answer])
 
     return run
 
 
-def expectation(
-    task: dict[str, Any],
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def expectation(task: dict[str, Any]) -> Work:
     """For `mapInArrow`: a partition's rows to one row of `STATISTICS`, or a packed error.
 
     `task` has the features, the covariance type, and by name the arrays of `Joint` and the shift and
     scale (d,) of the rows.
     """
 
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def run(batches: Batches) -> Batches:
         features, kind = _features(task), kind_of(task["covariance_type"])
         joint = Joint(
             np.array(task["offsets"]), np.array(task["means"]), np.array(task["whiteners"])
@@ -115,8 +146,7 @@ def expectation(
         total, problem = Statistics.nothing(k, d, kind), None
         try:
             for table in _together(batches):
-                values = to_matrix(features, {f.name: _values(f, table[f.name]) for f in features})
-                rows = Rows(values, None, shift, scale)
+                rows = Rows(_matrix(features, table), None, shift, scale)
                 kernel = kernel_of("auto", rows, k, 1, _AT_ONCE)
                 total += kernel(rows, joint, kind)
         except BlockmixError as error:
@@ -130,7 +160,7 @@ def expectation(
     return run
 
 
-def _together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _together(batches: Batches) -> Iterator[pa.Table]:
     """The batches in tables of `_AT_ONCE` rows or some more, and the rest."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
@@ -142,15 +172,34 @@ def _together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def _fitted(
-    task: dict[str, Any], features: list[Feature], table: pa.Table
-) -> tuple[str | None, str | None]:
+def _fitted(task: dict[str, Any], rows: Callable[[], Array]) -> tuple[str | None, str | None]:
     """The summary of these rows, or why there is none, as text."""
     try:
-        rows = to_matrix(features, {f.name: _values(f, table[f.name]) for f in features})
-        return json.dumps(codec.to_dict(fit_rows(task, rows))), None
+        return json.dumps(codec.to_dict(fit_rows(task, rows()))), None
     except BlockmixError as error:
         return None, pack(error)
+
+
+def _landed(task: dict[str, Any], parts: Sequence[RowGroups]) -> Array:
+    features = _features(task)
+    batches = [batch for part in parts for batch in part.read([f.name for f in features])]
+    if not batches:  # let the numerics say what no rows mean
+        return np.empty((0, len(features)))
+    return _matrix(features, pa.Table.from_batches(batches))
+
+
+def _unpacked(packed: list[bytes], d: int) -> Array:
+    return np.frombuffer(b"".join(packed)).reshape(-1, d)
+
+
+def _matrix(features: Sequence[Feature], table: pa.Table | pa.RecordBatch) -> Array:
+    return to_matrix(features, {f.name: _values(f, table[f.name]) for f in features})
+
+
+def _row(texts: dict[str, str | None]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict(
+        {n: pa.array([text], pa.string()) for n, text in texts.items()}
+    )
 
 
 def fit_rows(task: dict[str, Any], rows: Array) -> BlockSummary:
@@ -158,12 +207,10 @@ def fit_rows(task: dict[str, Any], rows: Array) -> BlockSummary:
     return fit_block(**{**task, "features": _features(task)}, X=rows)
 
 
-def transform_batches(
-    model: dict[str, Any], rows: int, also: Sequence[str] = ()
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def transform_batches(model: dict[str, Any], rows: int, also: Sequence[str] = ()) -> Work:
     """For `mapInArrow`: every batch, of so many rows in all, with `DensityModel.transform`'s columns."""
 
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def run(batches: Batches) -> Batches:
         density = codec.from_dict(model, DensityModel)
         for batch in batches:
             try:
@@ -180,12 +227,10 @@ def transform_batches(
     return run
 
 
-def score_batches(
-    models: Sequence[dict[str, Any]], label: str | None, rows: int
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def score_batches(models: Sequence[dict[str, Any]], label: str | None, rows: int) -> Work:
     """For `mapInArrow`: a partition's rows, of so many in all, to one: the JSON of their `Scores`."""
 
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def run(batches: Batches) -> Batches:
         densities = [codec.from_dict(model, DensityModel) for model in models]
         total = Scores.empty(len(densities))
         for batch in batches:
@@ -200,27 +245,6 @@ def score_batches(
         yield pa.RecordBatch.from_arrays([text], ["scores"])
 
     return run
-
-
-def pack(error: BlockmixError) -> str:
-    """An error as text: its class and message."""
-    return json.dumps(error.to_dict())
-
-
-def unpack(text: str) -> BlockmixError:
-    """The error that `pack` was given: same class, same message."""
-    return BlockmixError.from_dict(json.loads(text))
-
-
-def carrying(error: BlockmixError) -> RuntimeError:
-    """What to raise where no column can carry an error: its text survives Spark's traceback."""
-    return RuntimeError(f"<<blockmix {pack(error)} blockmix>>")
-
-
-def carried_error(text: str) -> BlockmixError | None:
-    """The error that `carrying` was given, from what Spark says about the end of the worker."""
-    found = _CARRIED.search(text)
-    return None if found is None else unpack(found[1])
 
 
 def _features(task: dict[str, Any]) -> list[Feature]:

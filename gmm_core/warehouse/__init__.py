@@ -8,6 +8,7 @@ marts.py    `build_marts` and its answer, `document_marts`
 place.py    a stream's files, the lock over them, and what they were built for
 models.py   which tables there are, and what a build made of each
 running.py  dbt in this process, its failures as text
+queries.py  a mixture's queries as plain SQL, for engines that have no dbt
 
 Importing this package does not import dbt: that takes seconds.
 """

@@ -35,6 +35,7 @@ TAKEN = {
     "most_unusual_deviation",
     "most_unusual_low",
     "most_unusual_high",
+    "explanation",
 }
 
 _log = logging.getLogger(__name__)

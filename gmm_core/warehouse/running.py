@@ -14,12 +14,12 @@ from typing import Any
 from gmm_core.errors import ComputationFailed, ServiceUnavailable
 from gmm_core.warehouse.place import PROJECT, Place
 
-__all__ = ["FailedTest", "describe", "refuse_errors", "run_dbt", "write_page"]
+__all__ = ["FailedTest", "describe", "one_at_a_time", "refuse_errors", "run_dbt", "write_page"]
 
 SAMPLE_ROWS = 2
 SAMPLE_CHARACTERS = 300
 
-_running = threading.Lock()  # dbt keeps its state in globals, and reads the environment
+one_at_a_time = threading.Lock()  # dbt keeps its state in globals, and reads the environment
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _invoke(
         "BLOCKMIX_LAKE_PROTOCOL": protocol,
         "BLOCKMIX_BLOCK": key or "",
     }
-    with _running, _environment(environment):
+    with one_at_a_time, _environment(environment):
         try:
             answer = dbtRunner().invoke([*wish, *_options(place, variables, protocol)])
         finally:

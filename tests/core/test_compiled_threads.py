@@ -28,7 +28,7 @@ def test_threads_do_not_matter_at_all_and_spans_to_rounding(kind, dtype, monkeyp
     monkeypatch.setattr("gmm_core.fitting.compiled._SPAN", 100)
     outcomes = []
     for threads in (1, 2, 3, 7):
-        monkeypatch.setattr("gmm_core.fitting.compiled._threads", lambda threads=threads: threads)
+        monkeypatch.setattr("gmm_core.fitting.threads._threads", lambda threads=threads: threads)
         outcomes.append(compiled_kernel(rows, joint, kind_of(kind)))
     assert all(same_bits(outcome, outcomes[0]) for outcome in outcomes)
     assert not same_bits(one_span, outcomes[0]) or dtype == np.float64
@@ -64,9 +64,9 @@ def test_a_forked_process_has_threads_of_its_own():
     """What it inherits are the parent's threads by name alone: waiting for them would never end."""
     program = """
 import os, numpy as np
-from gmm_core.fitting import compiled
+from gmm_core.fitting import threads
 from gmm_core.em import fit
-compiled._threads = lambda: 3
+threads._threads = lambda: 3
 X = np.random.default_rng(1).normal(size=(20_000, 2))
 before = fit(X, 2, kernel="compiled", max_iter=2).log_likelihood
 child = os.fork()
@@ -93,7 +93,7 @@ def test_what_fails_on_a_thread_is_told(monkeypatch):
         return given_(*arguments)
 
     monkeypatch.setattr("gmm_core.fitting.compiled._SPAN", 100)
-    monkeypatch.setattr("gmm_core.fitting.compiled._threads", lambda: 2)
+    monkeypatch.setattr("gmm_core.fitting.threads._threads", lambda: 2)
     monkeypatch.setattr("gmm_core.fitting.compiled._given", failing)
     with pytest.raises(ZeroDivisionError):
         compiled_kernel(rows, joint, kind_of("full"))

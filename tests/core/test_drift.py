@@ -16,6 +16,7 @@ from gmm_core.drift.report import Alarm, Band, drift_from, feature_shifts, in_wo
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
 from gmm_core.health.changes import ComponentMove
+from gmm_core.pooling import pool
 
 scores = st.lists(st.floats(-5, 15), min_size=1, max_size=40)
 
@@ -93,8 +94,38 @@ def test_a_block_is_not_compared_with_itself(week):
 @given(seeds)
 def test_shifts_of_the_same_mixture_are_none(seed):
     summary = random_summary(seed, n=60, k=2)
-    for one in feature_shifts(summary.mixture, summary.mixture, summary.features):
-        assert (one.distance, one.mean_shift, one.spread_ratio) == (0, 0, 1)
+    for one in feature_shifts([summary], replace(summary, key="2030-01-01")):
+        assert one.distance < 1e-12
+        assert (one.mean_shift, one.spread_ratio) == pytest.approx((0, 1), abs=1e-9)
+        assert one.score is None, "one block has no spread"
+
+
+def test_a_shift_has_the_error_of_two_shares_and_is_judged_by_the_reference(week):
+    """The largest difference, its error and its score, over the pooled mixtures themselves."""
+    new = block("2024-06-20", shift=1.5)
+    shift = drift_from(week, new, 64).features[0]
+    values = np.linspace(-8, 12, 4_001)
+
+    def beside(others, one):
+        p, q = (m.marginal([0]).cdf(values) for m in (pool(others), one.mixture))
+        at = np.abs(p - q).argmax()
+        rows = sum(each.moments.weight for each in others)
+        error = np.sqrt(p[at] * (1 - p[at]) / rows + q[at] * (1 - q[at]) / one.moments.weight)
+        return abs(p[at] - q[at]), error
+
+    far, error = beside(week, new)
+    own = [beside([o for o in week if o is not each], each) for each in week]
+    usual = np.array([one for one, _ in own])
+    spread = np.hypot(
+        1.4826 * np.median(np.abs(usual - np.median(usual))),
+        np.sqrt(np.mean([one**2 for _, one in own])),
+    )
+    assert shift.distance == pytest.approx(far, abs=0.01)
+    assert shift.error == pytest.approx(error, rel=0.1)
+    assert shift.score == pytest.approx((far - np.median(usual)) / spread, rel=0.1)
+    assert shift.score > 8
+    assert f"{shift.distance:.0%} ± {shift.error:.0%}" in shift.in_words()
+    assert max(abs(one.score) for one in drift_from(week, block("2024-06-21"), 64).features) < 5
 
 
 def test_what_became_of_components_is_said(week):

@@ -135,3 +135,24 @@ def test_components_that_overlap_are_not_grouped():
         compiled_kernel(rows, joint, kind_of("full"))
     (groups,) = rows.memory.values()
     assert groups.order(joint) is None
+
+
+@several_kinds
+def test_rows_a_million_deviations_out_are_in_every_group(kind, monkeypatch):
+    """Bounds end where they lie: they are marked for all components, and lose no share."""
+    rows, joint = clusters(kind)
+    values = rows.values.copy()
+    values[[17, 4_000, 11_999]] = 1e6 * np.random.default_rng(4).normal(size=(3, 3))
+    rows, how = replace(rows, values=values), kind_of(kind)
+    for step in range(4):
+        now = moved(joint, 1e-4, step)
+        got = compiled_kernel(rows, now, how)
+    (groups,) = rows.memory.values()
+    assert groups.order(now).computed < 0.5
+    monkeypatch.setattr(grouping, "_FEWEST", 10**9)
+    plain = compiled_kernel(replace(rows), now, how)
+    for found in (plain, numpy_kernel(rows, now, how)):
+        assert got.log_likelihood == pytest.approx(found.log_likelihood, rel=1e-12)
+        for name in ("weight", "mean", "scatter"):
+            one, other = getattr(got, name), getattr(found, name)
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * np.abs(other).max())

@@ -14,9 +14,11 @@ from mixtures import random_mixture, random_rows, random_summary, seeds
 from gmm_core.drift.comparison import Difference, difference
 from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
-from gmm_core.health.catalogue import CATALOGUE, findings
+from gmm_core.health.catalogue import CATALOGUE
 from gmm_core.health.changes import block_measures, component_moves, likelihood_scale, move_measures
 from gmm_core.health.checklists import CHECKLISTS
+from gmm_core.health.days import day_effects, day_measures
+from gmm_core.health.findings import findings
 from gmm_core.health.scores import Scores
 from gmm_core.health.shape import shape, silhouette
 from gmm_core.health.tally import EDGES, Tally, expected_tally, tally_of
@@ -206,6 +208,40 @@ def test_findings_are_judged_by_threshold_and_stage():
     assert nan.ok is False
     with pytest.raises(InvalidInput, match="silhouettes"):
         list(findings({"silhouettes": 1}, "fit"))
+
+
+def test_a_measure_of_a_feature_is_judged_as_the_measure():
+    values = {"feature_drift_score/b": 0.0, "feature_drift_score/a": 1.0}
+    found = list(findings({"drifting": 0, **values}, "drift", None, {"feature_drift_score": 0.5}))
+    assert [(one.metric, one.ok) for one in found] == [
+        ("feature_drift_score/b", True), ("feature_drift_score/a", False), ("drifting", True),
+    ]  # fmt: skip
+    with pytest.raises(InvalidInput, match="feature_drift"):
+        list(findings({"feature_drift/a": 1.0}, "drift"))
+
+
+@given(st.integers(0, 10_000), st.integers(2, 9))
+def test_day_effects_are_the_analysis_of_variance(seed, k):
+    """Against sums over the rows themselves; and no effect where days are shares of the same rows."""
+    rng = np.random.default_rng(seed)
+    days = [rng.normal(rng.normal(0, 0.5), 1, (n, 1)) for n in rng.integers(3, 40, k)]
+    n, whole = sum(map(len, days)), np.concatenate(days).mean()
+    between = sum(len(day) * (day.mean() - whole) ** 2 for day in days) / (k - 1)
+    within = sum(((day - day.mean()) ** 2).sum() for day in days) / (n - k)
+    size = (n - sum(len(day) ** 2 for day in days) / n) / (k - 1)
+    share = max((between - within) / (between + (size - 1) * within), 0)
+    shares, rows = day_effects([Moments.of(day) for day in days])
+    assert shares[0] == pytest.approx(share, rel=1e-9, abs=1e-12)
+    assert rows[0] == pytest.approx(size / (1 + (size - 1) * share), rel=1e-9)
+    again, worth = day_effects([Moments.of(days[0])] * k)
+    assert (again[0], worth[0]) == (0, len(days[0]))
+
+
+def test_few_days_have_no_effect():
+    day = Moments.of([[1.0], [2.0]])
+    assert day_measures([day]) == {}
+    with pytest.raises(InvalidInput, match="two or more"):
+        day_effects([day])
 
 
 def test_a_change_of_likelihood_is_a_share_of_so_many_standard_normals():

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from levels import features_of, mixed_block, random_mixed
 from mixtures import OWN_KINDS, random_mixture, seeds
@@ -20,15 +20,24 @@ from gmm_core.invariants import block_laws, violations, window_laws
 from gmm_core.labels import component_distances, first_labels, relabel
 from gmm_core.mixed.levels import LevelShares
 from gmm_core.mixed.mixture import MixedMixture
+from gmm_core.mixture import Mixture
 from gmm_core.model import DensityModel
 from gmm_core.pooling import faded, pool
 from gmm_core.reduction import reduce
 from gmm_core.reduction.mixed import MIXED_CRITERIA, MixedPool
+from gmm_core.reduction.searches import nested
+from gmm_core.refinement.hard import harden
+from gmm_core.refinement.parts import Model
+from gmm_core.refinement.passes import log_density, log_joint, shared
+from gmm_core.refinement.points import drawn
+from gmm_core.refinement.units import Units
+from gmm_core.strategy import Strategy
 from gmm_core.summary import BlockSummary
 from gmm_core.window import window_mixture
 
 SIZES = (3, 5)
 LOOSE = {"condition_number": 1e12, "maximum_weight": 1.0}
+BOLD = Strategy(guard_points=0)  # accepts every move
 
 
 def close(mine: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]) -> None:
@@ -109,10 +118,11 @@ def test_criteria_and_searches_that_do_not_know_levels_say_so():
     with pytest.raises(InvalidInput, match="search that does not know"):
         reduce(mixed, 2, criterion="runnalls", search="kmeans-euclidean")
     blocks = [mixed_block(seed, f"2024-05-0{seed}", 80, SIZES) for seed in (1, 2)]
-    with pytest.raises(InvalidInput, match='strategy "runnalls"'):
-        window_mixture(blocks, 2)
+    with pytest.raises(InvalidInput, match="does not know categorical"):
+        window_mixture(blocks, 2, "paper")
 
 
+@settings(max_examples=12)
 @given(seeds)
 def test_blocks_and_windows_keep_their_laws(seed):
     sizes = [60, 100, 140]
@@ -126,11 +136,12 @@ def test_blocks_and_windows_keep_their_laws(seed):
     assert pool(blocks[::-1]) == pooled
     own = [np.array(sizes) / 300 @ np.stack([b.levels[f].smoothed for b in blocks]) for f in (0, 1)]
     close(pooled.level_shares(), tuple(own))
-    window = window_mixture(blocks, 2, "runnalls")
-    assert isinstance(window, MixedMixture)
-    close(window.level_shares(), tuple(own))
-    assert not violations(window_laws(window, blocks, **LOOSE))
-    assert window_mixture(blocks[::-1], 2, "runnalls") == window
+    for strategy in ("runnalls", BOLD, "default"):
+        window = window_mixture(blocks, 2, strategy)
+        assert isinstance(window, MixedMixture)
+        close(window.level_shares(), tuple(own))
+        assert not violations(window_laws(window, blocks, **LOOSE))
+        assert window_mixture(blocks[::-1], 2, strategy) == window
     # The law can fail: other shares, or tables that lost their component.
     table = window.level_probabilities[0]
     moved = (np.roll(table, 1, axis=1), window.level_probabilities[1])
@@ -194,16 +205,108 @@ def test_a_block_stored_before_there_were_categories_still_loads():
     assert from_dict(stored, BlockSummary) == block
 
 
-def test_a_warm_start_is_refused_for_now():
-    with pytest.raises(InvalidInput, match=r"Leave .last. out"):
+def alike_in_numbers(k: int) -> MixedMixture:
+    """Components that nothing but one feature's levels, k of them, tells apart."""
+    one = random_mixture(5, 1, 2)
+    numeric = Mixture(
+        np.full(k, 1 / k), np.tile(one.means, (k, 1)), np.tile(one.covariances, (k, 1, 1))
+    )
+    first = 0.04 / k + 0.96 * np.eye(k)
+    second = np.eye(k)[::-1] * 0.96 + 0.04 / k
+    return MixedMixture(numeric, (first, second))
+
+
+@settings(max_examples=15)
+@given(seeds)
+def test_nested_reductions_are_the_single_ones(seed):
+    mixed = random_mixed(seed, 5, 2, SIZES)
+    for criterion in MIXED_CRITERIA:
+        for k, found in nested(mixed, (3, 2, 5), criterion=criterion).items():
+            assert found == reduce(mixed, k, criterion=criterion)
+
+
+def test_k_is_chosen_by_levels_where_numbers_tell_nothing():
+    truth = alike_in_numbers(3)
+    blocks = [
         fit_block(
-            "s",
-            "2024-05-01",
-            features_of(1, (3,)),
-            random_mixed(1, 2, 1, (3,)).sample(50, 1),
-            k=2,
-            last=random_mixed(1, 2, 1, (3,)),
+            "s", f"2024-05-0{day}", features_of(2, (3, 3)), truth.sample(600, day), k=4, restarts=2
         )
+        for day in (1, 2, 3)
+    ]
+    chosen = window_mixture(blocks, range(1, 5))
+    assert chosen.n_components == 3
+    assert chosen == window_mixture(blocks, 3)
+    rows = truth.sample(4_000, 9)
+    assert chosen.log_prob(rows).mean() > truth.log_prob(rows).mean() - 0.02
+
+
+def test_a_warm_start_keeps_the_levels_of_the_components():
+    truth = alike_in_numbers(3)
+    rows = truth.sample(400, 1)
+    fitted = {"k": 4, "restarts": 1, "max_iterations": 3}
+    names = features_of(2, (3, 3))
+    warm = fit_block("s", "2024-05-01", names, rows, last=truth, **fitted)
+    cold = fit_block("s", "2024-05-01", names, rows, **fitted)
+    assert not violations(block_laws(warm, **LOOSE))
+    # Three steps from where the components are say more than three from anywhere.
+    assert warm.fit.log_likelihood > cold.fit.log_likelihood
+    for wrong in (truth.numeric, random_mixed(1, 2, 2, (3, 4))):
+        with pytest.raises(InvalidInput, match="of the last window mixture"):
+            fit_block("s", "2024-05-01", names, rows, last=wrong, **fitted)
+
+
+@settings(max_examples=15)
+@given(seeds)
+def test_parts_with_levels_are_asked_by_the_definition(seed):
+    """Expected log-density of numbers and levels; of points it is the density of their rows."""
+    pooled, model = random_mixed(seed, 6, 2, SIZES), random_mixed(seed + 1, 3, 2, SIZES)
+    own = Model.of(model)
+    parts = Model.of(pooled).parts()
+    numbers = replace(parts, levels=None, sizes=())
+    joint = log_joint(numbers, replace(own, levels=None, sizes=()))
+    for p, table in zip(pooled.level_probabilities, model.level_probabilities, strict=True):
+        joint = joint + np.log(table) @ p.T
+    np.testing.assert_allclose(log_joint(parts, own), joint, rtol=1e-9, atol=1e-9)
+    points = drawn(Model.of(pooled), 30, np.random.default_rng(seed))
+    tables = np.split(points.levels, [3], axis=1)
+    rows = np.column_stack([points.means, *(table.argmax(axis=1) for table in tables)])
+    for one in (points, replace(points, compiled=True)):
+        np.testing.assert_allclose(log_density(one, own), model.log_prob(rows), rtol=1e-9)
+    merged = parts.merged(shared(parts, own)[0])
+    np.testing.assert_allclose(merged.weights @ merged.levels, pooled.weights @ parts.levels)
+
+
+def test_drawn_levels_are_those_of_the_components():
+    pooled = random_mixed(3, 2, 2, SIZES)
+    points = drawn(Model.of(pooled), 40_000, np.random.default_rng(0))
+    share = points.levels.reshape(2, -1, 8).mean(axis=1)
+    np.testing.assert_allclose(share, np.concatenate(pooled.level_probabilities, axis=1), atol=0.02)
+
+
+def test_refinement_sees_levels():
+    """A reduction that mixed up what levels tell apart is put right."""
+    truth = alike_in_numbers(2)
+    four = pool(
+        [
+            fit_block(
+                "s",
+                f"2024-05-0{day}",
+                features_of(2, (2, 2)),
+                truth.sample(800, day),
+                k=2,
+                restarts=2,
+            )
+            for day in (1, 2)
+        ]
+    )
+    mixed_up = MixedMixture(
+        random_mixture(5, 2, 2), tuple(np.array([[0.55, 0.45], [0.45, 0.55]]) for _ in (0, 1))
+    )
+    start = Units.of(four).into(mixed_up)
+    parts = Units.of(four).into(four).parts()
+    put_right = harden(parts, start, steps=20).model
+    tables = np.sort(put_right.levels[:, 0])
+    np.testing.assert_allclose(tables, [0.02, 0.98], atol=0.03)
 
 
 @given(seeds)

@@ -22,11 +22,13 @@ from gmm_core.errors import InvalidInput
 from gmm_core.mixture import Mixture
 from gmm_core.reduction import reduce
 from gmm_core.refinement.exact import with_unit_moments
-from gmm_core.refinement.guard import gain
+from gmm_core.refinement.guard import Gain, Guard
 from gmm_core.refinement.hard import harden
-from gmm_core.refinement.parts import Model, Parts, Units
+from gmm_core.refinement.parts import Model, Parts
+from gmm_core.refinement.passes import log_density, nearest, shared
 from gmm_core.refinement.points import crosses, drawn
-from gmm_core.refinement.soft import expected_log_likelihood, soften
+from gmm_core.refinement.soft import soften
+from gmm_core.refinement.units import Units
 from gmm_core.refinement.window import refine, seed_of
 from gmm_core.strategy import DEFAULT, PRESETS, Strategy, strategy_of
 
@@ -119,8 +121,8 @@ def test_soft_refinement_never_lowers_its_expected_log_likelihood(seed, kind, k)
     parts, start = parts_of(pooled), model_of(random_mixture(seed + 1, k, 2, kind))
     softened = soften(parts, start, steps=30, tol=0.0)
     assert (np.diff(softened.trace) >= -1e-9).all()
-    assert softened.trace[0] == pytest.approx(expected_log_likelihood(parts, start))
-    assert softened.trace[-1] == pytest.approx(expected_log_likelihood(parts, softened.model))
+    assert softened.trace[0] == pytest.approx(shared(parts, start)[1])
+    assert softened.trace[-1] == pytest.approx(shared(parts, softened.model)[1])
 
 
 @few
@@ -158,11 +160,11 @@ def test_the_steps_are_those_of_the_definition(seed, kind):
         ]
     )
     want = pooled.weights @ np.logaddexp.reduce(joint, axis=0)
-    assert expected_log_likelihood(parts, model_of(start)) == pytest.approx(want, rel=1e-9)
+    assert shared(parts, model_of(start))[1] == pytest.approx(want, rel=1e-9)
     cost = -pooled.weights @ (joint - np.log(start.weights)[:, None]).max(axis=0)
     assert harden(parts, model_of(start), steps=1).trace[0] == pytest.approx(cost, rel=1e-9)
     shares = np.exp(joint - np.logaddexp.reduce(joint, axis=0)) * pooled.weights
-    moved = parts.grouped(shares)
+    moved = parts.merged(shared(parts, model_of(start))[0])
     for index, share in enumerate(shares):
         weight = share.sum()
         assert moved.weights[index] == pytest.approx(weight, rel=1e-9)
@@ -173,6 +175,26 @@ def test_the_steps_are_those_of_the_definition(seed, kind):
 
 
 @few
+@given(seeds, own_kinds, st.integers(1, 40), st.integers(1, 5), st.integers(1, 4))
+def test_compiled_passes_are_those_in_numpy(seed, kind, most, k, d):
+    pooled = model_of(random_mixture(seed, 9, d, kind))
+    model = model_of(random_mixture(seed + 1, k, d, kind))
+    drawn_, crossed = (drawn(pooled, most, np.random.default_rng(seed)),
+                       crosses(pooled, 2 * most, 0.1, np.random.default_rng(seed)))  # fmt: skip
+    half = crossed.some(np.arange(len(crossed)) % 2 == 0)
+    for plain in (drawn_, crossed, half):
+        quick = dataclasses.replace(plain, compiled=True)
+        np.testing.assert_allclose(
+            log_density(quick, model), log_density(plain, model), rtol=1e-11, atol=1e-11
+        )
+        for mine, theirs in zip(shared(quick, model), shared(plain, model), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-10)
+        (places, best), (want, most_likely) = nearest(quick, model), nearest(plain, model)
+        assert (places == want).all()
+        np.testing.assert_allclose(best, most_likely, rtol=1e-11, atol=1e-11)
+
+
+@few
 @given(seeds, own_kinds, st.sampled_from([0.0, 0.1, 0.9]), st.integers(0, 200))
 def test_crosses_have_the_moments_of_what_they_stand_for(seed, kind, width, most):
     pooled = random_mixture(seed, 8, 3, kind)
@@ -180,7 +202,7 @@ def test_crosses_have_the_moments_of_what_they_stand_for(seed, kind, width, most
     assert len(parts) <= max(most, 8)
     assert parts.weights.sum() == pytest.approx(1)
     np.testing.assert_allclose(parts.weights @ parts.means, pooled.mean(), atol=1e-10)
-    got = covariance_of(parts.weights, parts.means, parts.covariances)
+    got = covariance_of(parts.weights, parts.means, parts.covariances[parts.owner])
     want = pooled.covariance()
     if kind == "diag":
         got, want = np.diagonal(got), np.diagonal(want)
@@ -236,13 +258,20 @@ def test_the_guard_refuses_a_worse_mixture():
     every, good = units_.into(pooled), units_.into(reduce(pooled, 4, criterion="runnalls"))
     worse = with_unit_moments(dataclasses.replace(good, means=good.means[::-1]))
     points = drawn(every, 2_000, np.random.default_rng(0))
-    assert not gain(points, good, worse).convinces(0.0)
-    assert gain(points, worse, good).convinces(3.0)
-    assert not gain(points, good, good).convinces(0.0)
+
+    def gain(former: Model, challenger: Model) -> Gain:
+        guard = Guard(points, former, errors=1.0)
+        found = guard.offer(challenger)
+        assert guard.model is (challenger if found.convinces(1.0) else former)
+        return found
+
+    assert not gain(good, worse).convinces(0.0)
+    assert gain(worse, good).convinces(3.0)
+    assert not gain(good, good).convinces(0.0)
     rows = points.means @ units_.root.T + units_.origin
     oracle = units_.back(good).log_prob(rows) - units_.back(worse).log_prob(rows)
     want = float(points.weights @ oracle)
-    assert gain(points, worse, good).mean == pytest.approx(want, rel=1e-9)
+    assert gain(worse, good).mean == pytest.approx(want, rel=1e-9)
 
 
 def test_a_guard_that_nothing_convinces_keeps_the_reduction():

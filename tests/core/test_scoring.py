@@ -35,6 +35,25 @@ def test_scores_of_the_models_own_rows_are_uniform(seed, k, d, kind):
     assert stats.kstest(scores, "uniform").statistic < 1.95 / np.sqrt(2_000) + 0.01
 
 
+@given(seeds, st.sampled_from([1_000, 3_000]))
+def test_calibrated_by_rows_it_is_right_of_them_whatever_the_model(seed, n):
+    """By a mixture that the rows are not of: p of them score above 1 - p, from ten rows on."""
+    rows = random_mixture(seed, 3, 2).sample(n, seed=1)
+    density = random_mixture(seed + 1, 2, 2).log_prob(rows)
+    curve = TailCurve.observed(density)
+    shares = np.array([10 / n, 0.03, 0.1, 0.5, 0.9])
+    found = (curve.score(density)[:, None] > 1 - shares).mean(axis=0)
+    np.testing.assert_allclose(found, shares, atol=2 / n + 1e-3, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros(999), np.full(2_000, np.nan), [-np.inf, *range(2_000)]]
+)
+def test_too_few_rows_or_none_that_count_are_refused(values):
+    with pytest.raises(InvalidInput, match="log-densities to calibrate by"):
+        TailCurve.observed(values)
+
+
 @given(seeds, kinds)
 def test_the_score_rises_as_the_density_falls(seed, kind):
     mixture = random_mixture(seed, 3, 2, kind)

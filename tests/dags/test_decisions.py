@@ -32,28 +32,36 @@ def asking(declare, parse):
     return parse()
 
 
-def test_an_approval_stands_between_merge_and_promote(asking, stored):
+def test_a_person_is_asked_in_a_run_that_no_merge_waits_for(asking, stored):
     assert asking.import_errors == {}
-    dag = asking.dags["orders_merge_window"]
-    assert dag.task_ids == ["merge", "react", "promote", "ask"]
-    assert dag.get_task("promote").upstream_task_ids == {"react", "ask"}
-    assert dag.get_task("ask").upstream_task_ids == {"react"}
+    merging, dag = asking.dags["orders_merge_window"], asking.dags["orders_approve"]
+    assert merging.task_ids == ["merge", "react", "promote"]
+    assert merging.max_active_runs == 1 < dag.max_active_runs <= 32
+    assert dag.task_ids == ["ask", "promote"]
+    assert dag.get_task("promote").upstream_task_ids == {"ask"}
     ask = dag.get_task("ask")
     assert ask.response_timeout == dt.timedelta(hours=2)
     assert ask.defaults == ["hold"]
     assert stored(dag).get_task("ask").task_type == "Approval"
+    takes = [one.name for one, _ in stored(dag).timetable.asset_condition.iter_assets()]
+    assert takes == ["orders_challenger"]
+    gives = [[one.name for one in where.get_task("promote").outlets] for where in (merging, dag)]
+    assert gives == [["orders_window_mixture", "orders_challenger"], ["orders_window_mixture"]]
 
 
 def test_without_one_nothing_stands_there(bag):
+    assert "orders_approve" not in bag.dags
     assert bag.dags["orders_merge_window"].task_ids == ["merge", "promote"]
 
 
-def context_of(**tasks):
+def context_of(of=None, **tasks):
+    event = types.SimpleNamespace(extra={"version": 4}, timestamp=0)
     return {
         "ti": Instance(tasks),
         "partition_key": "2024-05-04",
-        "params": {},
+        "params": {"version": None},
         "task_instance": Instance(),
+        "triggering_asset_events": {of: [event]},
     }
 
 
@@ -78,10 +86,14 @@ def judged(monkeypatch):
     return answer
 
 
-def test_where_the_rule_decided_nobody_is_asked(asking, judged):
-    judged("promote")
-    ask = asking.dags["orders_merge_window"].get_task("ask")
-    assert ask.execute(context_of(react={"facts": {"version": 4}})) == {"chosen_options": []}
+@pytest.mark.parametrize("decision", ["promote", "hold", "none"])
+def test_where_the_rule_decided_nobody_is_asked(asking, judged, decision):
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    judged(decision)
+    ask = asking.dags["orders_approve"].get_task("ask")
+    with pytest.raises(AirflowSkipException, match=f"no question: {decision}, worse: -1"):
+        ask.execute(context_of(ask.of))
 
 
 def test_a_question_waits_with_the_reason_and_a_careful_default(asking, judged, monkeypatch):
@@ -91,9 +103,9 @@ def test_a_question_waits_with_the_reason_and_a_careful_default(asking, judged, 
     judged("ask", default="hold")
     written = {}
     monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **detail: written.update(detail))
-    ask = asking.dags["orders_merge_window"].get_task("ask")
+    ask = asking.dags["orders_approve"].get_task("ask")
     with pytest.raises(TaskAwaitingInput) as waiting:
-        ask.execute(context_of(react={"facts": {"version": 4}}))
+        ask.execute(context_of(ask.of))
     assert waiting.value.timeout == dt.timedelta(hours=2)
     assert written["options"] == ["promote", "hold"]
     assert written["defaults"] == ["hold"]
@@ -103,17 +115,15 @@ def test_a_question_waits_with_the_reason_and_a_careful_default(asking, judged, 
         assert part in written["body"]
 
 
-def test_the_answer_and_who_gave_it_reach_the_verb(run, declare):
+def test_the_answer_and_who_gave_it_reach_the_verb(run):
     from blockmix_approval import answer_of
 
-    stream = load_stream("orders", declare(promotion=APPROVAL).parent)
     given = {"chosen_options": ["hold"], "responded_by_user": {"id": "1", "name": "ann"}}
-    assert answer_of(context_of(ask=given), stream) == {"answer": "hold", "by": "ann"}
+    assert answer_of(context_of(ask=given)) == {"answer": "hold", "by": "ann"}
     late = {"chosen_options": ["promote"], "responded_by_user": None}
-    assert answer_of(context_of(ask=late), stream) == {"answer": "promote", "by": "nobody in time"}
+    assert answer_of(context_of(ask=late)) == {"answer": "promote", "by": "nobody in time"}
     anew = context_of(ask=late, default="hold")
-    assert answer_of(anew, stream)["answer"] == "hold", "not what Airflow kept of an earlier try"
-    assert answer_of(context_of(ask={"chosen_options": []}), stream) == {}
+    assert answer_of(anew)["answer"] == "hold", "not what Airflow kept of an earlier try"
 
 
 def test_a_rollback_is_a_form_with_a_reason(bag, run, monkeypatch):
@@ -142,7 +152,7 @@ def test_a_rollback_is_a_form_with_a_reason(bag, run, monkeypatch):
     ]  # fmt: skip
 
 
-def test_the_tasks_of_a_window_as_they_are_wired(declare, parse, monkeypatch):
+def test_days_go_on_while_a_person_thinks(declare, parse, monkeypatch):
     """The functions that Airflow calls, over the twins: what is announced is what scores the block."""
     from orders import KEYS, make_rows
 
@@ -151,30 +161,59 @@ def test_the_tasks_of_a_window_as_they_are_wired(declare, parse, monkeypatch):
 
     small = {"mixture": {"k": 2, "restarts": 1}, "window": {"blocks": 2}}
     folder = declare(promotion={"approval": "always"}, triggers={"on_drift": "wider_k"}, **small)
-    stream, dag = load_stream("orders", folder.parent), parse().dags["orders_merge_window"]
-    at = memory_services({key: make_rows(key, n=150) for key in KEYS[:3]})
+    stream, dags = load_stream("orders", folder.parent), parse().dags
+    merging, asking = dags["orders_merge_window"], dags["orders_approve"]
+    at = memory_services({key: make_rows(key, n=150) for key in KEYS[:4]})
     monkeypatch.setattr(wiring, "open_services", lambda: at)
-    told = {}
 
-    def day(key, **answer):
+    def context(key, outlets, **more):
+        events = {asset: event_of() for asset in outlets}
+        return {"partition_key": key, "params": {}, "triggering_asset_events": {},
+                "ti": Instance(), "outlet_events": events, **more}  # fmt: skip
+
+    def day(key):
+        """A day's land, fit and merge run; what it decided, and its events of window and challenger."""
         for verb in (verbs.land, verbs.fit):
             verb(stream, key, at)
-        event = types.SimpleNamespace(extra=None, add_partitions=lambda keys: None)
-        window = dag.get_task("promote").outlets[0]
-        context = {"partition_key": key, "params": {}, "triggering_asset_events": {},
-                   "ti": Instance(ask=answer), "outlet_events": {window: event}}  # fmt: skip
-        merged = dag.get_task("merge").python_callable(**context)
-        merged = dag.get_task("react").python_callable(merged, **context)
-        told[key] = dag.get_task("promote").python_callable(merged, **context)["facts"]["decision"]
-        return event.extra
+        told = context(key, merging.get_task("promote").outlets)
+        merged = merging.get_task("merge").python_callable(**told)
+        merged = merging.get_task("react").python_callable(merged, **told)
+        facts = merging.get_task("promote").python_callable(merged, **told)["facts"]
+        return facts["decision"], *told["outlet_events"].values()
 
-    assert day(KEYS[0]) == {"version": 1}
-    assert day(KEYS[1]) == {"version": 1}
-    assert "waits for a person" in told[KEYS[1]]
-    assert day(KEYS[2], chosen_options=["promote"], responded_by_user={"name": "ann"}) == {
-        "version": 3
-    }
-    assert at.registry.alias("orders", "champion").version == 3
+    def answered(key, challenger, chosen):
+        """What a run that asked about an event decides on an answer, and its event of the window."""
+        given = {"chosen_options": [chosen], "responded_by_user": {"name": "ann"}}
+        [window], of = asking.get_task("promote").outlets, asking.get_task("ask").of
+        more = {"ti": Instance(ask=given), "triggering_asset_events": {of: [challenger]}}
+        told = context(key, [window], **more)
+        facts = asking.get_task("promote").python_callable(**told)["facts"]
+        return facts["decision"], told["outlet_events"][window]
+
+    days = {key: day(key) for key in KEYS[:4]}
+    assert days[KEYS[0]][0] == "promoted"
+    for version, key in enumerate(KEYS[1:4], start=2):
+        decision, window, challenger = days[key]
+        assert "waits for a person" in decision
+        assert (window.extra, challenger.extra) == ({"version": 1}, {"version": version})
+        assert window.partitions == challenger.partitions == [key]
+    # Two days later a person answers the first question, then the third, then the second.
+    decision, window = answered(KEYS[1], days[KEYS[1]][2], "promote")
+    assert (decision, window.extra) == ("promoted", {"version": 2})
+    decision, window = answered(KEYS[3], days[KEYS[3]][2], "promote")
+    assert (decision, window.extra) == ("promoted", {"version": 4})
+    decision, window = answered(KEYS[2], days[KEYS[2]][2], "promote")
+    assert decision == f"held: champion 4 knows blocks up to {KEYS[3]}"
+    assert at.registry.alias("orders", "champion").version == 4
+    assert "(without effect)" in at.registry.version("orders", 3).tags["answer"]
+    assert at.registry.alias("orders", "previous").version == 2
+
+
+def event_of():
+    """An outlet's event as a task has it, and as those that wait for it get it."""
+    event = types.SimpleNamespace(extra=None, partitions=[], timestamp=0)
+    event.add_partitions = event.partitions.append
+    return event
 
 
 def test_a_scheduled_transform_gives_the_canary_its_blocks(declare, parse, monkeypatch):
@@ -193,16 +232,16 @@ def test_a_scheduled_transform_gives_the_canary_its_blocks(declare, parse, monke
         dags[f"orders_{dag}"].get_task(task)
         for dag, task in (("merge_window", "promote"), ("transform", "transform"))
     )
-    (window,) = promote.outlets
+    window, challenger = promote.outlets
     for key in KEYS[:2]:
         for verb in (verbs.land, verbs.fit):
             verb(stream, key, at)
-        event = types.SimpleNamespace(extra=None, add_partitions=lambda keys: None, timestamp=0)
+        event = event_of()
         context = {
             "partition_key": key,
             "params": {"version": None},
             "ti": Instance(),
-            "outlet_events": {window: event},
+            "outlet_events": {window: event, challenger: event_of()},
             "triggering_asset_events": {window: [event]},
         }
         promote.python_callable(verbs.merge(stream, key, at).to_dict(), **context)

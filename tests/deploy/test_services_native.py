@@ -15,7 +15,9 @@ from typing import Any
 import httpx
 import pytest
 from compose_file import PROJECT, environment_file, script
-from native_stack import LOOPBACK, NativeStack, postgres_binaries
+from native_stack import LOOPBACK, NativeStack
+
+from bench.postgres import postgres_binaries
 
 POSTGRES = postgres_binaries()
 pytestmark = [

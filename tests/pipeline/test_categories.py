@@ -133,8 +133,8 @@ def test_what_must_go_together(tmp_path):
     for name, changes, message in (
         (
             "a",
-            {"window": {"blocks": 3}},
-            r"window.strategy 'default' does not know categorical.*set it to 'runnalls'",
+            {"window": {"blocks": 3, "strategy": "hotelling"}},
+            r"window.strategy 'hotelling' does not know categorical.*set it to 'default'",
         ),
         (
             "b",

@@ -91,10 +91,12 @@ def test_overrides_of_k_are_checked_against_the_range():
         declared(k=RANGE, mixture={"k": 2}).with_overrides(k=1)
 
 
-def test_categories_know_neither():
+def test_categories_know_a_range_and_keep_no_rows():
     content = declaration(
-        mixture={"k": 2, "coreset": 10}, window={"blocks": 3, "strategy": "runnalls", "k": RANGE}
+        mixture={"k": 2, "block_k": 8, "coreset": 10}, window={"blocks": 3, "k": RANGE}
     )
     content["features"]["rating"] = {"type": "categorical", "levels": ["a", "b"]}
-    with pytest.raises(ValueError, match=r"window\.k, mixture\.coreset do not know categorical"):
+    with pytest.raises(ValueError, match=r"mixture\.coreset does not know categorical"):
         Stream.model_validate(content)
+    del content["mixture"]["coreset"]
+    assert Stream.model_validate(content).window.k is not None

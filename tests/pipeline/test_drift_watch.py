@@ -11,6 +11,7 @@ from orders import KEYS, copy_of, declaration, make_rows, run_day
 
 from gmm_core.errors import OutputRefused
 from gmm_core.health.catalogue import CATALOGUE
+from gmm_core.health.findings import measure_of
 from gmm_core.pipeline.drifting import BASELINE
 from gmm_core.pipeline.memory import memory_services
 from gmm_core.pipeline.ports import Check
@@ -119,7 +120,7 @@ def test_a_drift_is_reported_as_a_verb_answers(drifted):
 def test_the_table_has_every_stage_with_thresholds(drifted):
     found = table(drifted, KEYS[5])
     assert set(found["stage"]) == {"fit", "merge", "drift", "transform"}
-    assert set(found["metric"]) <= set(CATALOGUE)
+    assert {measure_of(name) for name in found["metric"]} <= set(CATALOGUE)
     assert (found["stream"] == "orders").all()
     assert (found["block_key"] == KEYS[5]).all()
     assert found.loc[found["stage"] == "fit", "model_version"].isna().all()

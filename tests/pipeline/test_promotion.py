@@ -110,7 +110,7 @@ def test_a_better_way_is_promoted_on_rows_that_neither_saw(declared, at):
 
 def test_the_comparison_is_blind_to_the_day_itself(stream, three):
     """The challenger's own mixture does better on its newest block than its way does without it."""
-    from gmm_core.pipeline.promotion import _compared
+    from gmm_core.pipeline.judging import _compared
 
     odd = make_rows(KEYS[3])
     odd["rating"] += 9.0
@@ -349,6 +349,46 @@ def test_a_refusal_ends_when_the_next_answer_is_another(declared, three):
     assert served(asking, KEYS[3], three).version == 2
     resume(asking, three, why="repaired", by="bob")
     assert three.registry.version("orders", 3).tags["hold_ended"] == "bob: repaired"
+
+
+def test_what_waits_for_an_answer_is_scored_in_the_shadow(declared, three):
+    """Two days wait: the newer day is scored by the champion, and beside it by what waits since the older."""
+    asking = Stream.model_validate({**declared, "promotion": {"approval": "always"}})
+    for key in KEYS[3:5]:
+        bring(asking, key, three)
+        serves = promote(asking, key, three).facts["serves"]
+        assert serves == 3
+        transform(asking, key, three, version=serves)
+    seen = {version: metrics_of(three, version) for version in (3, 4)}
+    assert seen[4].get("shadow_gain", {}) == {}, "measures are of the version that serves"
+    days = {dt.date.fromisoformat(key).toordinal(): key for key in KEYS}
+    assert [days[day] for day in seen[3]["shadow_gain"]] == [KEYS[4]], "none was waiting before"
+    columns = {name: three.engine.blocks[KEYS[4]][name].to_numpy() for name in asking.features}
+    waiting, champion = (
+        three.registry.load("orders", one).output(columns, "log_prob")["log_prob"] for one in (4, 3)
+    )
+    [gain], [error] = (seen[3][name].values() for name in ("shadow_gain", "shadow_gain_error"))
+    assert gain == pytest.approx((waiting - champion).mean(), abs=1e-9)
+    assert error == pytest.approx((waiting - champion).std(ddof=1) / len(champion) ** 0.5, rel=1e-6)
+    [share] = seen[3]["shadow_anomaly_share"].values()
+    assert 0 <= share < 0.05
+    assert set(seen[3]["mismatched_versions"].values()) == {0}
+
+
+def test_an_answer_that_comes_too_late_changes_nothing_and_says_so(declared, three):
+    asking = Stream.model_validate({**declared, "promotion": {"approval": "always"}})
+    older, newer = (bring(asking, key, three) for key in KEYS[3:5])
+    assert promote(asking, KEYS[4], three, newer, answer="promote", by="ann").changed
+    late = promote(asking, KEYS[3], three, older, answer="promote", by="bob")
+    assert not late.changed
+    assert alias(three, CHAMPION) == newer
+    told = three.registry.version("orders", older).tags["answer"]
+    assert told.startswith(f"bob answered promote; champion {newer} knows")
+    assert told.endswith("(without effect)")
+
+
+def metrics_of(at, version):
+    return at.registry.metrics.get(("orders", version), {})
 
 
 def test_what_was_taken_back_is_no_canary(declared, three):

@@ -91,13 +91,17 @@ def test_the_code_of_the_page_runs(server, stream, model, lineage, report, monke
     page = page.replace("http://127.0.0.1:5000", server).replace("baskets", stream.name)
     page = page.replace("2017-03-14", lineage["last_block"])
     page = page.replace('Path("', f'Path("{tmp_path}/')
-    load, in_spark, as_of, bridges = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    load, in_spark, as_of, by_rows, bridges = re.findall(
+        r"```python\n(.*?)```", page, flags=re.DOTALL
+    )
     compile(in_spark, "serving.md", "exec")  # tests/examples/test_in_spark.py runs such a job
     rows = pd.DataFrame(packaging.example_rows(model))
     names = {"rows": rows}
     try:
         exec(load, names)
         exec(as_of, names)
+        names["rows"] = pd.concat([rows] * 500)
+        exec(by_rows, names)
         exec(bridges, names)
     finally:
         mlflow.set_tracking_uri(None)

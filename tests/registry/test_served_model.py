@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import os
 import subprocess
@@ -115,8 +116,8 @@ def test_it_lives_beside_an_installed_gmm_core(champion, stream, model):
     pd.testing.assert_frame_equal(served.input_example, rows.reset_index(drop=True))
 
 
-def test_a_server_answers_in_rows_or_in_columns(model, tmp_path, monkeypatch):
-    """By MLflow's own scoring code: the form of a request, else of the model as it was loaded."""
+def test_a_server_answers_in_the_form_asked_for(model, tmp_path, monkeypatch):
+    """By MLflow's own scoring code: that of a request, else of the model as it was loaded."""
     import mlflow
     from mlflow.pyfunc.scoring_server import invocations
 
@@ -128,12 +129,22 @@ def test_a_server_answers_in_rows_or_in_columns(model, tmp_path, monkeypatch):
     plain = mlflow.pyfunc.load_model(folder)
     monkeypatch.setenv("MLFLOW_PYFUNC_INFERENCE_CONFIG", '{"form": "columns"}')
     quick = mlflow.pyfunc.load_model(folder)
+    config = '{"form": "packed", "output": "component"}'
+    monkeypatch.setenv("MLFLOW_PYFUNC_INFERENCE_CONFIG", config)
+    packed = mlflow.pyfunc.load_model(folder)
+
+    def answered(served, content, kind):
+        answer = invocations(content, kind, served, served.metadata.get_input_schema())
+        return json.loads(answer.response)["predictions"]
 
     def asked(served, **params):
         content = {"dataframe_split": rows.to_dict("split", index=False), "params": params}
-        schema = served.metadata.get_input_schema()
-        answer = invocations(json.dumps(content), "application/json", served, schema)
-        return json.loads(answer.response)["predictions"]
+        return answered(served, json.dumps(content), "application/json")
+
+    def unpacked(column):
+        ((kind, content),) = column.items()
+        assert np.dtype(kind) == want["component"].dtype
+        return np.frombuffer(base64.b64decode(content), kind).tolist()
 
     columns = {name: values.tolist() for name, values in want.items()}
     records = pd.DataFrame(want).to_dict("records")
@@ -143,7 +154,12 @@ def test_a_server_answers_in_rows_or_in_columns(model, tmp_path, monkeypatch):
     assert asked(quick, output="component", form="rows") == records
     score = quick.predict(rows)["score"]
     np.testing.assert_array_equal(score, model.output(dict(rows.items()), "score")["score"])
-    with pytest.raises(Exception, match="unknown form: got 'heap'; allowed: rows, columns"):
+    # CSV carries no parameters: output and form are those of the model as it was loaded.
+    got = answered(packed, rows.to_csv(index=False), "text/csv")
+    assert {name: unpacked(column) for name, column in got.items()} == columns
+    texts = model.output(dict(rows.items()), "explanation")["explanation"].tolist()
+    assert asked(packed, output="explanation") == {"explanation": texts}
+    with pytest.raises(Exception, match="unknown form: got 'heap'; allowed: rows, columns, packed"):
         plain.predict(rows, params={"form": "heap"})
 
 
@@ -152,7 +168,7 @@ def test_the_signature(model):
     assert signature.inputs.input_names() == ["price", "delay", "rating"]
     assert {str(kind) for kind in signature.inputs.input_types()} == {"DataType.double"}
     assert [(p.name, p.default) for p in signature.params.params] == [
-        ("output", "score"), ("form", ""),
+        ("output", ""), ("form", ""),
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from database import POSTGRES_JAR
+from jdbc import POSTGRES_JAR
 
 from demo.services import free_port
 from gmm_core.pipeline.ports import Landing

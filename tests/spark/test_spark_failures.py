@@ -15,8 +15,8 @@ from gmm_core.errors import (
     Refused,
     ServiceUnavailable,
 )
+from gmm_core.spark.carrying import carried_error, carrying, pack, unpack
 from gmm_core.spark.failures import spark_errors
-from gmm_core.spark.workers import carried_error, carrying, pack, unpack
 
 
 class Stated(PySparkException):

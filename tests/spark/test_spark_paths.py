@@ -62,6 +62,9 @@ sample = stratified_sample(rows, "x", strata_of(cells["x"], 400))
 counted("sample", lambda: sample.toArrow())
 counted("even sample", lambda: even_sample(rows, ["x", "y"], 100))
 joined = counted("a block in shards", lambda: engine.fit(stream, "2024-01-01", folder, ""))
+whole = stream.model_copy(update={"mixture": stream.mixture.model_copy(update={"path": "whole"})})
+at = folder, ""
+counted("two blocks, whole", lambda: engine.fit_many(whole, {"2024-01-01": at, "2024-01-02": at}))
 alone = stream.model_copy(update={"features": {"x": stream.features["x"]}})
 column = counted("a block of one column", lambda: engine.fit(alone, "2024-01-01", folder, ""))
 spark.conf.set("spark.sql.adaptive.enabled", "false")
@@ -128,6 +131,7 @@ def test_the_number_of_spark_jobs(classic):
         "even sample": 1,
         # the shuffle into shards, the fits; two steps and what they led to
         "a block in shards": 2 + 3,
+        "two blocks, whole": 1,
         "a block of one column": 2,
     }
 
@@ -216,6 +220,31 @@ def test_many_blocks_are_what_each_is_alone(server, stream_of, blocks_of):
     assert violations(block_laws(big, **gates)) == []
     np.testing.assert_allclose(big.moments.covariance, alone.moments.covariance, rtol=1e-12)
     assert (big.minimum, big.maximum) == (alone.minimum, alone.maximum)
+
+
+def test_a_shard_is_no_run_of_rows(server, stream_of_two, tmp_path):
+    """Else the first would be constant, and the block refused."""
+    y, x = np.repeat([0.0, 1.0, 2.0, 3.0], 50), np.random.default_rng(0).normal(size=200)
+    pq.write_table(pa.table({"x": x, "y": y}), tmp_path / "0.parquet", row_group_size=50)
+    engine = SparkEngine(server.remote, max_rows_per_shard=50)
+    found = engine.fit(stream_of_two, "2024-01-01", str(tmp_path), "")
+    assert found.fit.status.startswith("joined from 4 shards")
+    assert found.moments.mean[1] == pytest.approx(1.5, abs=1e-12)
+
+
+def test_a_file_that_is_cut_short_below_its_footer_is_said(server, stream_of_two, tmp_path):
+    x = np.random.default_rng(0).normal(size=4_000)
+    pq.write_table(pa.table({"x": x, "y": x[::-1]}), tmp_path / "0.parquet", compression="snappy")
+    text = bytearray((tmp_path / "0.parquet").read_bytes())
+    text[4:20_000] = bytes(19_996)
+    (tmp_path / "0.parquet").write_bytes(bytes(text))
+    for size in (10_000, 2_000):
+        with pytest.raises(
+            InvalidInput, match=r"0\.parquet cannot be read: .*Land the block again"
+        ):
+            SparkEngine(server.remote, max_rows_per_shard=size).fit(
+                stream_of_two, "2024-01-01", str(tmp_path), ""
+            )
 
 
 def test_bad_values_are_refused_on_the_path_of_cells_too(server, stream_of, blocks_of):

@@ -7,9 +7,9 @@ import socket
 from itertools import pairwise
 
 import pytest
-from database import PASSWORD, POSTGRES_JAR, Database
-from native_stack import postgres_binaries
+from jdbc import POSTGRES_JAR
 
+from bench.postgres import PASSWORD, Database, postgres_binaries
 from gmm_core.errors import InvalidInput, InvalidSource, ServiceUnavailable
 from gmm_core.pipeline.settings.sources import Source
 from gmm_core.spark.postgres import _options, _ranges

@@ -1,31 +1,31 @@
-"""Queries of the dbt package gmm_sql, as dbt renders them for an engine, and a model to ask about."""
+"""Models and rows to ask queries of the dbt package gmm_sql about, and whether their answers are right."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from compose_file import PROJECT
 from mixtures import random_mixture
 
 from gmm_core.features import Feature
 from gmm_core.mixed.mixture import MixedMixture, numeric_part
 from gmm_core.model import DensityModel
 from gmm_core.parameters import parameter_table
+from gmm_core.warehouse.queries import MixtureQuery, rendered
 
-__all__ = ["agrees", "compiled", "density_model", "mixed_model", "parameters", "rows_of"]
+__all__ = [
+    "REFUSED",
+    "agrees",
+    "density_model",
+    "mixed_model",
+    "parameters",
+    "queries_of",
+    "rows_of",
+]
 
-_PROFILES = {
-    "duckdb": {"type": "duckdb", "path": ":memory:"},
-    "postgres": {
-        "type": "postgres", "host": "127.0.0.1", "port": 1, "user": "nobody", "password": "none",
-        "dbname": "none", "schema": "public",
-    },
-    "spark": {"type": "spark", "method": "session", "host": "NA", "schema": "default"},
-}  # fmt: skip
+REFUSED = "version 3 has other features, transforms or levels than the ones named"
 
 # Of the categorical features: a value of each level, and one that is none.
 _VALUES = {
@@ -83,41 +83,27 @@ def parameters(model: DensityModel) -> pd.DataFrame:
     return pd.concat([table.assign(model_version=3), other]).assign(stream=model.stream)
 
 
-def compiled(
-    folder: Path, engine: str, models: dict[str, DensityModel]
-) -> dict[str, dict[str, str]]:
-    """{model: {macro: query}} over tables `rows_<model>` and `parameters_<model>`, without a connection."""
-    from dbt.adapters.factory import reset_adapters
-    from dbt.cli.main import dbtRunner
+def queries_of(engine: str, models: dict[str, DensityModel]) -> dict[str, dict[str, str]]:
+    """{model: {macro: query}} over tables `rows_<model>` and `parameters_<model>`.
 
-    (folder / "models").mkdir(parents=True)
-    (folder / "dbt_project.yml").write_text(
-        "name: parity\nversion: '1.0'\nconfig-version: 2\nprofile: parity\n"
-        "flags: {send_anonymous_usage_stats: false}\n"
-    )
-    package = str(PROJECT / "dbt" / "packages" / "gmm_sql")
-    (folder / "packages.yml").write_text(json.dumps({"packages": [{"local": package}]}))
-    profile = {"parity": {"target": "it", "outputs": {"it": {**_PROFILES[engine], "threads": 1}}}}
-    (folder / "profiles.yml").write_text(json.dumps(profile))
-    for name, model in models.items():
-        features = [f.to_dict() for f in model.features]
-        for macro in ("scored", "joint"):
-            call = (
-                f"gmm_sql.{macro}(rows='rows_{name}', key=['row id'], features={features!r}, "
-                f"parameters='parameters_{name}', stream={model.stream!r}, version=3)"
-            )
-            (folder / "models" / f"{macro}_{name}.sql").write_text("{{ " + call + " }}")
-    options = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--log-level", "none",
-               "--log-path", str(folder / "logs")]  # fmt: skip
-    for command in (["deps"], ["compile", "--no-populate-cache", "--no-introspect"]):
-        answer = dbtRunner().invoke([*command, *options])
-        reset_adapters()
-        assert answer.success, (engine, command, answer.exception, answer.result)
-    made = folder / "target" / "compiled" / "parity" / "models"
-    return {
-        name: {macro: (made / f"{macro}_{name}.sql").read_text() for macro in ("scored", "joint")}
-        for name in models
+    Beside them those of mistakes about the model "mixed", which all have to fail: "swapped" has two features
+    in each other's place, "unlogged" another transform, "relevelled" two levels in each other's place.
+    """
+    asked = {
+        name: MixtureQuery(
+            model.features, model.stream, 3, f"rows_{name}", ["row id"], f"parameters_{name}"
+        )
+        for name, model in models.items()
     }
+    first, second, shop, *others = asked["mixed"].features
+    turned = replace(shop, levels=(shop.levels[1], shop.levels[0], *shop.levels[2:]))
+    wrong = {
+        "swapped": (second, first, shop, *others),
+        "unlogged": (replace(first, transform="sqrt"), second, shop, *others),
+        "relevelled": (first, second, turned, *others),
+    }
+    mistaken = {name: replace(asked["mixed"], features=made) for name, made in wrong.items()}
+    return rendered(engine, asked | mistaken)
 
 
 def agrees(
@@ -132,10 +118,15 @@ def agrees(
     assert got.iloc[n:].drop(columns=["row id", *model.normalised_names]).isna().all(axis=None)
     for name in ("component", "component_id"):
         assert got[name][:n].astype(int).tolist() == want[name].tolist()
-    for name in ("log_prob", "score", *model.normalised_names):
+    want |= model.output(columns, "tail_probability")
+    for name in ("log_prob", "score", "tail_probability", *model.normalised_names):
         np.testing.assert_allclose(
             got[name][:n].astype(float), want[name], rtol=1e-9, atol=1e-9, err_msg=name
         )
+    # As a ratio, too: a row that is rarer than 1e-300 has no other number that ranks it.
+    tail = want["tail_probability"]
+    near = got["tail_probability"][:n].astype(float)[tail > 1e-300]
+    np.testing.assert_allclose(near, tail[tail > 1e-300], rtol=1e-9)
     long = joint.sort_values(["row id", "component"])
     shares = long["responsibility"].astype(float).to_numpy().reshape(len(rows), -1)[:n]
     exact = np.column_stack(list(model.output(columns, "responsibilities").values()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,7 +21,9 @@ from pathlib import Path
 import psutil
 from compose_file import PROJECT, dockerfile_environment, interpolated, raw
 
-__all__ = ["NativeStack", "postgres_binaries"]
+from bench.postgres import postgres_binaries
+
+__all__ = ["LOOPBACK", "NativeStack"]
 
 LOOPBACK = "127.0.0.1"
 PORT_RANGE = range(15261, 15280)
@@ -41,17 +42,6 @@ _SECRET = re.compile(r"PASSWORD|SECRET|KEY|ACCOUNTS")
 _FOLDER = re.compile(r"(?<![\w./-])(?:/opt/venv|/opt/blockmix|/tmp|/var)(?=/|$)")
 BIN = Path(sys.executable).parent
 DOCKERFILE = PROJECT / "deploy" / "Dockerfile"
-
-
-def postgres_binaries() -> Path | None:
-    """The folder with the newest PostgreSQL server on this machine, or `None`."""
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=_major)
-    found = str(installed[-1]) if installed else shutil.which("postgres")
-    return Path(found).resolve().parent if found else None
-
-
-def _major(binary: Path) -> int:
-    return int(binary.parts[-3])
 
 
 @dataclass

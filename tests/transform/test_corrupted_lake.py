@@ -119,6 +119,7 @@ SPOILT = {
     "delete from marts.anomalies where row_in_block % 2 = 0": "anomalies_are_all_there",
     "update marts.anomalies set component_distance = 0":
         "anomalies_lie_as_far_as_their_most_unusual_feature",
+    "update marts.anomalies set explanation = 'because'": "anomalies_say_why",
     "delete from staging.stg_components where component = 0": "history_weights_sum_to_one",
     "update staging.stg_components set model_version = 77": "deviations_have_components",
     "insert into scoring.entity_segments from scoring.entity_segments limit 1":

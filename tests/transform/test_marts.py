@@ -117,6 +117,30 @@ def test_anomalies_are_placed_as_the_model_places_them(site, key):
             for row, i in enumerate(furthest)
         ]
         np.testing.assert_allclose(got[f"most_unusual_{side}"], edge, **near)
+    centres = model.component_table()
+    for row, said in enumerate(got["explanation"]):
+        told = []
+        for i in np.argsort(-np.abs(deviation[row]), kind="stable"):
+            if abs(deviation[row, i]) > 2:
+                value, off, name = rows[FEATURES[i]][row], deviation[row, i], FEATURES[i]
+                centre = centres[component[row] * len(FEATURES) + i]["centre"]
+                side = "above" if off > 0 else "below"
+                told.append(
+                    f"{name} {value:.4g} is {abs(off):.3g} sd {side} the usual {centre:.4g}"
+                )
+        none = "rare as a whole, though no number by itself is beyond 2 sd"
+        assert said == f"component {component[row]}: {'; '.join(told) or none}"
+
+
+def test_the_models_own_words_are_kept(site):
+    rows = site.rows(SECOND)
+    words = "component " + rows["component"].astype(str) + ": in its own words"
+    site.write(SECOND, rows.assign(explanation=words))
+    built = site.build(SECOND)
+    assert built.passed, built.reason
+    said = site.query("select block_key, explanation from marts.anomalies").set_index("block_key")
+    assert said.loc[SECOND, "explanation"].str.endswith("in its own words").all()
+    assert not said.loc[[FIRST, THIRD], "explanation"].str.endswith("in its own words").any()
 
 
 def test_component_history_is_the_models_own_table(site):

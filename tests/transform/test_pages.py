@@ -58,8 +58,8 @@ def test_the_report_tells_of_the_newest_day(site):
     told = f"{THIRD}: 400 rows, {day['anomalies']} of them anomalies, scored with version 2"
     assert ran.stdout.startswith(told)
     unusual = site.query(f"from marts.anomalies where block_key = '{THIRD}' order by log_prob")
-    assert unusual["most_unusual_feature"][0] in ran.stdout
-    for heading in ("segments", "what moved since the block before", "(new)", "(gone)"):
+    assert unusual["explanation"][0].partition(": ")[2] in ran.stdout
+    for heading in ("segments", "who moved since the block before", "(absent)"):
         assert heading in ran.stdout
 
 

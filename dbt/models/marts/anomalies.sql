@@ -29,6 +29,28 @@ most_unusual as (
 
 ),
 
+-- The words of the model's own explanations, as far as a component's centre and width tell.
+told as (
+
+    select
+        block_key,
+        row_in_block,
+        string_agg(
+            feature || format(' {:.4g} is {:.3g} sd ', value, abs(deviation))
+            || case when deviation > 0 then 'above' else 'below' end
+            || coalesce(format(' the usual {:.4g}', centre), ' the usual'),
+            '; ' order by abs(deviation) desc, feature
+        ) as said
+    from (
+        select *
+        from deviations
+        where abs(deviation) > 2
+        qualify row_number() over (partition by block_key, row_in_block order by abs(deviation) desc, feature) <= 3
+    )
+    group by all
+
+),
+
 joined as (
 
     select
@@ -45,11 +67,17 @@ joined as (
         most_unusual.most_unusual_deviation,
         most_unusual.most_unusual_low,
         most_unusual.most_unusual_high,
+        coalesce(
+            scored.explanation,
+            'component ' || scored.component || ': '
+            || coalesce(told.said, 'rare as a whole, though no number by itself is beyond 2 sd')
+        ) as explanation,
         scored.log_prob,
         scored.score,
         scored.model_version
     from scored
     left join most_unusual using (block_key, row_in_block)
+    left join told using (block_key, row_in_block)
 
 )
 

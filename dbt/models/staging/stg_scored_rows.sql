@@ -40,7 +40,8 @@ renamed as (
         coalesce(component_id, component) as component_id,
         log_prob,
         score,
-        anomaly
+        anomaly,
+        explanation
 
     from source
 

@@ -90,3 +90,10 @@
 {% endmacro %}
 {% macro duckdb__refuse(message, some) %}{% do return("error(" ~ gmm_sql.text(message) ~ ")") %}{% endmacro %}
 {% macro spark__refuse(message, some) %}{% do return("raise_error(" ~ gmm_sql.text(message) ~ ")") %}{% endmacro %}
+
+
+{# What tells a feature from any other, as in gmm_core.parameters: 52 bits of a digest, which a double holds exactly. #}
+{% macro told_apart(feature) -%}
+    {%- set meant = feature['levels'] if 'levels' in feature else feature.get('transform', 'identity') -%}
+    {% do return(gmm_sql.number(local_md5(tojson([feature['name'], meant]))[:13] | int(base=16))) %}
+{%- endmacro %}

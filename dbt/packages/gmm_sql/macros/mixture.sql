@@ -3,7 +3,7 @@
 
   key         columns that together tell rows apart
   features    in the model's order: [{name, transform}] of numeric ones, where transform may be left out, then
-              [{name, levels}] of categorical ones; all of them, or the query fails when it runs
+              [{name, levels}] of categorical ones; all of them as the model has them, or the query fails when it runs
   parameters  the table of gmm_core.parameters, with stream and model_version
 
   Gives key, component, component_id, log_joint (log of weight times density), log_prob, responsibility,
@@ -23,11 +23,18 @@ with gmm_components as (
         component,
         component_id,
         case
-            when count(case when parameter = 'mean' then 1 end) = {{ d }}
+            -- Tables of releases before this check do not tell features apart.
+            when count(case when parameter = 'feature' then 1 end) in (0, {{ features | length }})
+                and count(case when parameter = 'feature' then 1 end) = count(case
+                    {%- for feature in numeric + categorical %}
+                    when parameter = 'feature' and i = {{ loop.index0 }} and value = {{ gmm_sql.told_apart(feature) }} then 1
+                    {%- endfor %}
+                end)
+                and count(case when parameter = 'mean' then 1 end) = {{ d }}
                 and count(case when parameter = 'log_level' then 1 end) = {{ sizes | sum }}
                 then sum(case when parameter = 'weight' or (parameter = 'whitener' and i = j) then ln(value) else {{ gmm_sql.number('0') }} end)
                     - {{ d }} * {{ gmm_sql.number('0.9189385332046727') }}  -- half the log of two pi
-            else {{ gmm_sql.refuse('gmm_sql: version ' ~ (version | int) ~ ' has other features or levels than the ones named', 'count(*)') }}
+            else {{ gmm_sql.refuse('gmm_sql: version ' ~ (version | int) ~ ' has other features, transforms or levels than the ones named, or in another order', 'count(*)') }}
         end as gmm_offset
         {%- for i in range(d) %},
         max(case when parameter = 'mean' and i = {{ i }} then value end) as gmm_mean_{{ i }},
@@ -141,41 +148,47 @@ from gmm_summed
 {%- endmacro %}
 
 
-{# Every row once: key, log_prob, component, component_id, <feature>_normalised of numeric ones and score. Arguments as in `joint`. #}
+{#
+  Every row once: key, log_prob, component, component_id, <feature>_normalised of numeric ones, score, and
+  tail_probability, 1 - score with all its digits. Arguments as in `joint`.
+#}
 {% macro scored(rows, key, features, parameters, stream, version) -%}
 {%- set picked = "stream = " ~ gmm_sql.text(stream) ~ " and model_version = " ~ (version | int) -%}
-select
-    {{ gmm_sql._names(key, 'gmm_one') }},
-    gmm_one.log_prob,
-    case when gmm_one.log_prob is not null then gmm_one.component end as component,
-    case when gmm_one.log_prob is not null then gmm_one.component_id end as component_id,
-    {%- for feature in features | rejectattr('levels', 'defined') %}
-    gmm_one.{{ gmm_sql.name(feature['name'] ~ '_normalised') }},
-    {%- endfor %}
-    -- Between points of the tail curve its logarithm is interpolated; below the lowest it falls by one nat per nat.
-    case when gmm_one.log_prob is not null then 1 - exp(greatest(
-        case
-            when gmm_one.log_prob < gmm_curve.low then gmm_curve.log_low + gmm_one.log_prob - gmm_curve.low
-            when gmm_curve.high is null then gmm_curve.log_low
-            else gmm_curve.log_low
-                + (gmm_curve.log_high - gmm_curve.log_low) * (gmm_one.log_prob - gmm_curve.low) / (gmm_curve.high - gmm_curve.low)
-        end, {{ gmm_sql.number('-700') }}
-    )) end as score
-from ({{ gmm_sql.joint(rows, key, features, parameters, stream, version) }}) as gmm_one
-left join (
+select gmm_looked_up.*, 1 - tail_probability as score
+from (
     select
-        gmm_density.i,
-        gmm_density.value as low,
-        lead(gmm_density.value) over (order by gmm_density.i) as high,
-        gmm_share.value as log_low,
-        lead(gmm_share.value) over (order by gmm_density.i) as log_high
-    from (select i, value from {{ parameters }} where {{ picked }} and parameter = 'tail_log_density') as gmm_density
-    join (select i, value from {{ parameters }} where {{ picked }} and parameter = 'tail_log_share') as gmm_share
-        on gmm_density.i = gmm_share.i
-) as gmm_curve
-    on (gmm_one.log_prob >= gmm_curve.low or gmm_curve.i = 0)
-    and (gmm_one.log_prob < gmm_curve.high or gmm_curve.high is null)
-where gmm_one.is_component
+        {{ gmm_sql._names(key, 'gmm_one') }},
+        gmm_one.log_prob,
+        case when gmm_one.log_prob is not null then gmm_one.component end as component,
+        case when gmm_one.log_prob is not null then gmm_one.component_id end as component_id,
+        {%- for feature in features | rejectattr('levels', 'defined') %}
+        gmm_one.{{ gmm_sql.name(feature['name'] ~ '_normalised') }},
+        {%- endfor %}
+        -- Between points of the tail curve its logarithm is interpolated; below the lowest it falls by one nat per nat.
+        case when gmm_one.log_prob is not null then exp(greatest(
+            case
+                when gmm_one.log_prob < gmm_curve.low then gmm_curve.log_low + gmm_one.log_prob - gmm_curve.low
+                when gmm_curve.high is null then gmm_curve.log_low
+                else gmm_curve.log_low
+                    + (gmm_curve.log_high - gmm_curve.log_low) * (gmm_one.log_prob - gmm_curve.low) / (gmm_curve.high - gmm_curve.low)
+            end, {{ gmm_sql.number('-700') }}
+        )) end as tail_probability
+    from ({{ gmm_sql.joint(rows, key, features, parameters, stream, version) }}) as gmm_one
+    left join (
+        select
+            gmm_density.i,
+            gmm_density.value as low,
+            lead(gmm_density.value) over (order by gmm_density.i) as high,
+            gmm_share.value as log_low,
+            lead(gmm_share.value) over (order by gmm_density.i) as log_high
+        from (select i, value from {{ parameters }} where {{ picked }} and parameter = 'tail_log_density') as gmm_density
+        join (select i, value from {{ parameters }} where {{ picked }} and parameter = 'tail_log_share') as gmm_share
+            on gmm_density.i = gmm_share.i
+    ) as gmm_curve
+        on (gmm_one.log_prob >= gmm_curve.low or gmm_curve.i = 0)
+        and (gmm_one.log_prob < gmm_curve.high or gmm_curve.high is null)
+    where gmm_one.is_component
+) as gmm_looked_up
 {%- endmacro %}
 
 
