@@ -129,8 +129,8 @@ def _check_room(folder: Path, rows: int) -> None:
 
 
 def against_rows(rows: int) -> Iterator[Point]:
-    """Rows, seconds and GiB, from a 64th of `rows` to all of them."""
-    for shift in (6, 4, 2, 0):
+    """Rows, seconds and GiB, from a thousandth of `rows` to all of them."""
+    for shift in (10, 8, 6, 4, 2, 0):
         yield (rows >> shift, *_apart(rows >> shift, None))
 
 

@@ -19,7 +19,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import DAG, PartitionedAssetTimetable, task
-from blockmix_approval import Approval, answer_of, version_asked
+from airflow.sdk.exceptions import AirflowSkipException
+from blockmix_approval import Approval, answer_of
 from blockmix_dag import (
     BLOCK_KEY,
     challenger_asset,
@@ -51,9 +52,13 @@ def approve(stream: Stream) -> None:
 
         @task(outlets=[window], max_active_tis_per_dag=1)
         def promote(**context: Any) -> dict[str, Any]:
-            said = {"version": version_asked(context, challengers), **answer_of(context)}
+            said = answer_of(context)
             outcome = run_verb("promote", stream, context, **said)
-            announce(context, window, outcome.key, outcome.facts["serves"])
+            facts = outcome.facts
+            if facts["serves"] == said["version"] != facts["champion"]:
+                # An older window's: it would score its own block. The champion of then has done that.
+                raise AirflowSkipException(facts["decision"])
+            announce(context, window, outcome.key, facts["serves"])
             return outcome.to_dict()
 
         Approval(stream=stream, of=challengers) >> promote()

@@ -16,10 +16,11 @@ from blockmix_run import event_extra, run_verb
 
 from gmm_core.pipeline.streams import Stream
 
-__all__ = ["Approval", "answer_of", "question_of", "version_asked"]
+__all__ = ["Approval", "answer_of", "question_of"]
 
 ASK = "ask"
 DEFAULT = "default"  # XCom key of what no answer means
+VERSION = "version"  # XCom key of what was asked about
 
 
 class Approval(HITLOperator):
@@ -43,7 +44,8 @@ class Approval(HITLOperator):
         self.of = of
 
     def execute(self, context: Mapping[str, Any]) -> Any:
-        version = version_asked(context, self.of)
+        told: int | None = event_extra(context, self.of).get("version")
+        version = context["params"].get("version") or told  # none is the window's own
         facts = run_verb("judge", self.stream, context, version=version).facts
         if facts["decision"] != "ask":
             raise AirflowSkipException(f"no question: {facts['decision']}, {facts['why']}")
@@ -55,6 +57,7 @@ class Approval(HITLOperator):
         self.defaults = [facts["default"]]
         # Airflow keeps the question of a task that is cleared, with the default it had then.
         context["ti"].xcom_push(key=DEFAULT, value=facts["default"])
+        context["ti"].xcom_push(key=VERSION, value=version)
         return super().execute(context)
 
 
@@ -76,16 +79,11 @@ def question_of(facts: Mapping[str, Any], hours: float) -> str:
     )
 
 
-def version_asked(context: Mapping[str, Any], of: Asset) -> int | None:
-    """The version that a run is about: its parameter, else its event's; none is the window's own."""
-    told: int | None = event_extra(context, of).get("version")
-    return context["params"].get("version") or told
-
-
 def answer_of(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer and who gave it, as `promote` takes them."""
-    given = context["ti"].xcom_pull(task_ids=ASK)
+    """Version, answer and who gave it, as `promote` takes them."""
+    pull = context["ti"].xcom_pull
+    given, version = pull(task_ids=ASK), pull(task_ids=ASK, key=VERSION)
     if who := given.get("responded_by_user"):
-        return {"answer": given["chosen_options"][0], "by": str(who["name"])}
-    default = context["ti"].xcom_pull(task_ids=ASK, key=DEFAULT)
-    return {"answer": default or given["chosen_options"][0], "by": "nobody in time"}
+        return {"version": version, "answer": given["chosen_options"][0], "by": str(who["name"])}
+    default = pull(task_ids=ASK, key=DEFAULT) or given["chosen_options"][0]
+    return {"version": version, "answer": default, "by": "nobody in time"}

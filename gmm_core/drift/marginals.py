@@ -65,7 +65,7 @@ class Marginal:
         for is not in it.
         """
         at = np.abs(a - b).argmax() if self.numeric else a > b
-        p, q = float(a[at].sum()), float(b[at].sum())
+        p, q = (min(float(shares[at].sum()), 1.0) for shares in (a, b))  # sums round
         return float(np.sqrt(p * (1 - p) / rows_a + q * (1 - q) / rows_b))
 
 

@@ -90,7 +90,10 @@ def cold(task: Task, rng: np.random.Generator, begin: Begin = cold_start) -> Par
     few = part.rows.sample(size // _TRIALS, rng)
     trial = replace(part, rows=few, tol=0.0, max_iter=_TRIAL_STEPS)
     trials = _side_by_side(
-        lambda own: run(trial, begin(few, *of_all, own)), rng.spawn(_TRIALS), task
+        # Rows of its own for each: what E-steps learn of theirs is no other's.
+        lambda own: run(replace(trial, rows=replace(few)), begin(few, *of_all, own)),
+        rng.spawn(_TRIALS),
+        task,
     )
     try:
         best = best_of(trials, _known, lambda state: state.log_likelihood)

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
+from gmm_core.errors import MissingExtra
 from gmm_core.extras import optional
 from gmm_core.refinement.parts import Model, Parts
 
-__all__ = ["log_density", "log_joint", "nearest", "shared"]
+__all__ = ["compiles", "log_density", "log_joint", "nearest", "shared"]
 
 _BIT = math.log(2)  # nats
 _NOTHING = np.empty(0)
@@ -70,6 +71,15 @@ def _coefficients(model: Model) -> Array:
     coefficients = model.natural.copy()
     coefficients[:, 0] += np.log(model.weights)
     return coefficients
+
+
+def compiles() -> bool:
+    """Whether compiled code is to be had here."""
+    try:
+        optional("gmm_core.kernels.parts", "Compiled kernels", "numba")
+    except MissingExtra:
+        return False
+    return True
 
 
 def _compiled(

@@ -17,6 +17,7 @@ from gmm_core.refinement.guard import Guard
 from gmm_core.refinement.hard import harden
 from gmm_core.refinement.kept import kept_rows, polished
 from gmm_core.refinement.parts import Model, Parts
+from gmm_core.refinement.passes import compiles
 from gmm_core.refinement.points import crosses, drawn
 from gmm_core.refinement.soft import soften
 from gmm_core.refinement.units import Units
@@ -75,7 +76,7 @@ def _refined(
 ) -> M:
     units = Units.of(pooled)
     every, former = units.into(pooled), units.into(reduced)
-    compiled = pooled.n_components >= MANY
+    compiled = pooled.n_components >= MANY and compiles()
     whole = replace(every.parts(), compiled=compiled)
     streams = rng.spawn(2)
     points = None

@@ -23,6 +23,7 @@ from gmm_core.errors import InvalidInput
 from gmm_core.features import Feature
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.files import quoted
+from gmm_core.spark.landed import readable
 from gmm_core.squashing.cells import Apart, Cells
 from gmm_core.squashing.grid import FURTHEST, Grid
 
@@ -104,14 +105,12 @@ def look_at_files(folder: str, features: Sequence[Feature], rows: int = LOOK) ->
     """
     system, path = fsspec.core.url_to_fs(folder)
     names = [feature.name for feature in features]
-    try:
+    with readable(f"{folder} cannot be looked at", _REMEDY):
         files = ds.dataset(path, filesystem=system, format="parquet").get_fragments()
         groups = [group for file in files for group in file.split_by_row_group()]
         chosen = groups[:: max(1, -(-len(groups) // _LOOK_GROUPS))]
         share = max(1, rows // max(1, len(chosen)))
         tables = [_some_of(group.to_table(columns=names), share) for group in chosen]
-    except pa.ArrowInvalid as error:
-        raise InvalidInput(f"{folder} cannot be looked at: {error}", remedy=_REMEDY) from None
     if not tables:
         return dict.fromkeys(names, Grid.scale_free())
     table = pa.concat_tables(tables)

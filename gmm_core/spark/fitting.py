@@ -22,7 +22,7 @@ from pyspark.sql import SparkSession
 
 from gmm_core import codec
 from gmm_core.block import join_shards
-from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, NotFound
+from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, NotFound, ServiceUnavailable
 from gmm_core.pipeline.settings.mixtures import FitPath
 from gmm_core.pipeline.streams import Stream
 from gmm_core.spark.carrying import unpack
@@ -73,7 +73,7 @@ def fit_many(
     """Fit several landed blocks: one job for all that are fitted whole, and its own for each other.
 
     `blocks` are folders and digests by key. Returns by key the summary, or what is wrong with that block
-    alone, as `fit` raises it; raises `ServiceUnavailable` when Spark failed.
+    alone, as `fit` raises it; raises `ServiceUnavailable` when Spark failed or files cannot be reached.
     """
     found: dict[str, BlockSummary | BlockmixError] = {}
     whole: list[tuple[dict[str, Any], tuple[RowGroups, ...]]] = []
@@ -94,6 +94,9 @@ def fit_many(
             found[key] = error
     with spark_errors(f"blocks of {stream.name} cannot be fitted", remedy=_REMEDY):
         found |= _whole(spark, whole)
+    for one in found.values():
+        if isinstance(one, ServiceUnavailable):  # no fault of the block: to be tried again
+            raise one
     return {key: found[key] for key in blocks}
 
 
@@ -131,7 +134,7 @@ def _in_shards(stream: Stream, landed: LandedRows, task: dict[str, Any], size: i
     features, shards = stream.feature_list, max(1, math.ceil(landed.count / size))
     dealt = landed.mapInArrow(deal(features, shards), DEALT).repartitionById(shards, SHARD)
     settings = {**task, "any_order": False}
-    passes = 0 if stream.categorical_features else stream.mixture.exact_passes
+    passes = 0 if stream.categorical_features or shards == 1 else stream.mixture.exact_passes
     if passes:  # what the last digits of a shard's fit would say, all rows will say anyway
         settings["tolerance"] = max(stream.mixture.tolerance, _START)
     fits = dealt.mapInArrow(fit_shard(settings), ANSWER).collect()
@@ -142,7 +145,7 @@ def _in_shards(stream: Stream, landed: LandedRows, task: dict[str, Any], size: i
             raise one
         summaries.append(one)
     joined = join_shards(summaries, stream.mixture.block_components)
-    if len(summaries) == 1 or not passes:
+    if not passes:
         return joined
     return refined(landed, joined, passes, stream.mixture.regularisation, stream.mixture.tolerance)
 

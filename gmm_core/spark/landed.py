@@ -7,7 +7,10 @@ skip Spark's own readers, which would make objects of columns only to make colum
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -17,36 +20,56 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as st
 from pyspark.sql.pandas.types import from_arrow_type
 
-from gmm_core.errors import BlockmixError, InvalidInput, NotFound
+from gmm_core.errors import BlockmixError, InvalidInput, NotFound, ServiceUnavailable
 from gmm_core.spark.carrying import carrying
 
-__all__ = ["Batches", "LandedRows", "RowGroups", "each", "landed_rows"]
+__all__ = ["Batches", "LandedRows", "RowGroups", "each", "landed_rows", "readable"]
 
 Batches = Iterable[pa.RecordBatch]
-_ROWS_OF_A_TASK = 1_000_000  # at most, where row groups are smaller: a worker holds them at once
+_ROWS_OF_A_TASK = 1_000_000  # at most, where row groups are smaller
+_FOOTERS = 16  # that are read at the same time
 _ROWS_OF_A_BATCH = 65_536
 _REMEDY = "land the block again"
 
 
 @dataclass(frozen=True)
 class RowGroups:
-    """Some row groups of a file: what one task reads."""
+    """Some row groups of a file in a folder: what one task reads."""
 
+    folder: str
     file: str
     groups: tuple[int, ...]
     rows: int
 
     def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Batches of these columns. Raises `InvalidInput` where the file cannot be read."""
-        try:
-            system, path = fsspec.core.url_to_fs(self.file)
-            with pq.ParquetFile(path, filesystem=system) as file:
-                for group in self.groups:
-                    table = file.read_row_group(group, columns=list(names), use_threads=False)
-                    yield from table.to_batches(max_chunksize=_ROWS_OF_A_BATCH)
-        except (pa.ArrowException, OSError) as error:
-            why = " ".join(str(error).split()).rstrip(". ")
-            raise InvalidInput(f"{self.file} cannot be read: {why}", remedy=_REMEDY) from None
+        """Batches of these columns.
+
+        Raises
+        ------
+        InvalidInput : the file is no whole Parquet file.
+        ServiceUnavailable : it cannot be reached.
+        """
+        with readable(f"{self.file} in {self.folder} cannot be read"):
+            system, path = fsspec.core.url_to_fs(self.folder)
+            with pq.ParquetFile(
+                f"{path.rstrip('/')}/{self.file}", filesystem=system, pre_buffer=True
+            ) as file:
+                yield from file.iter_batches(
+                    _ROWS_OF_A_BATCH, list(self.groups), list(names), use_threads=False
+                )
+
+
+@contextmanager
+def readable(doing: str, remedy: str = _REMEDY) -> Iterator[None]:
+    """What pyarrow raises inside the block comes out as Blockmix's errors, as `RowGroups.read` names them."""
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        why = f"{doing}: {' '.join(str(error).split()).rstrip('. ')}"
+        # A file's own fault is an error of Arrow's alone; a system's has a number or a class of its own.
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise ServiceUnavailable(why, remedy="run this again once it can be reached") from None
+        raise InvalidInput(why, remedy=remedy) from None
 
 
 @dataclass(frozen=True)
@@ -103,20 +126,23 @@ def landed_rows(
     Raises
     ------
     NotFound : nothing has landed there.
-    InvalidInput : the files cannot be read or lack a column.
+    InvalidInput : the files are no whole Parquet files or lack a column.
+    ServiceUnavailable : they cannot be reached.
     """
     system, path = fsspec.core.url_to_fs(folder)
     if not system.isdir(path):
         raise NotFound(f"{doing}: no rows have landed", got=folder, remedy="land the block first")
-    try:
+    with readable(doing):
         files = ds.dataset(path, filesystem=system, format="parquet")
-        parts = [
-            part
-            for file in files.get_fragments()
-            for part in _parts(system.unstrip_protocol(file.path), file)
-        ]
-    except pa.ArrowInvalid as error:
-        raise InvalidInput(f"{doing}: {error}", remedy=_REMEDY) from None
+        fragments = list(files.get_fragments())
+        with ThreadPoolExecutor(_FOOTERS) as pool:  # far away, a footer is a wait
+            groups = list(pool.map(lambda file: file.row_groups, fragments))
+    start = len(path.rstrip("/")) + 1
+    parts = [
+        part
+        for file, own in zip(fragments, groups, strict=True)
+        for part in _parts(folder, file.path[start:], own)
+    ]
     missing = sorted(set(names) - set(files.schema.names))
     if missing:
         raise InvalidInput(
@@ -130,15 +156,15 @@ def landed_rows(
     return LandedRows(spark, folder, columns, tuple(parts))
 
 
-def _parts(name: str, file: ds.ParquetFileFragment) -> Iterator[RowGroups]:
+def _parts(folder: str, name: str, groups: Sequence[Any]) -> Iterator[RowGroups]:
     """A file's row groups, as many together as a task may have."""
-    groups: list[int] = []
+    held: list[int] = []
     rows = 0
-    for group in file.row_groups:
-        if groups and rows + group.num_rows > _ROWS_OF_A_TASK:
-            yield RowGroups(name, tuple(groups), rows)
-            groups, rows = [], 0
-        groups.append(group.id)
+    for group in groups:
+        if held and rows + group.num_rows > _ROWS_OF_A_TASK:
+            yield RowGroups(folder, name, tuple(held), rows)
+            held, rows = [], 0
+        held.append(group.id)
         rows += group.num_rows
     if rows:
-        yield RowGroups(name, tuple(groups), rows)
+        yield RowGroups(folder, name, tuple(held), rows)

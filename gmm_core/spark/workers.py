@@ -6,6 +6,7 @@ Tasks and models arrive as plain values, and errors go back as text (`carrying.p
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -85,13 +86,19 @@ def deal(features: Sequence[Feature], shards: int) -> Work:
 
     def run(batches: Batches) -> Batches:
         known = [Feature.from_dict(feature) for feature in plain]
+        first = (
+            None  # the shard that gets the next row: batches of few rows must not all begin at one
+        )
         for batch in batches:
             try:
                 rows = _matrix(known, batch)
             except BlockmixError as error:
                 raise carrying(error) from None
-            order = np.random.default_rng(len(rows)).permutation(len(rows))
-            packed = [rows[order[shard::shards]].tobytes() for shard in range(shards)]
+            rng = np.random.default_rng(zlib.crc32(rows[:64].tobytes()))
+            order = rng.permutation(len(rows))
+            first = int(rng.integers(shards)) if first is None else first
+            packed = [rows[order[(s - first) % shards :: shards]].tobytes() for s in range(shards)]
+            first = (first + len(rows)) % shards
             arrays = [pa.array(range(shards), pa.int32()), pa.array(packed, pa.binary())]
             yield pa.RecordBatch.from_arrays(arrays, [SHARD, "rows"])
 
@@ -102,9 +109,8 @@ def fit_shard(task: dict[str, Any]) -> Work:
     """For `mapInArrow` on one shard of `DEALT`: to one row of `ANSWER`, a summary or a packed error."""
 
     def run(batches: Batches) -> Batches:
-        packed = [one for batch in batches for one in batch["rows"].to_pylist()]
+        packed = [one for batch in batches for one in batch["rows"].to_pylist() if one]
         if packed:
-            packed.sort()  # they arrive in any order
             summary, problem = _fitted(task, partial(_unpacked, packed, len(task["features"])))
             yield _row({"summary": summary, "problem": problem})
 
@@ -189,7 +195,15 @@ def _landed(task: dict[str, Any], parts: Sequence[RowGroups]) -> Array:
 
 
 def _unpacked(packed: list[bytes], d: int) -> Array:
-    return np.frombuffer(b"".join(packed)).reshape(-1, d)
+    """The rows of a shard; takes the pieces out of the list, so that no row is held twice."""
+    packed.sort(reverse=True)  # they arrive in any order
+    rows = np.empty((sum(len(piece) for piece in packed) // (8 * d), d))
+    at = 0
+    while packed:
+        piece = np.frombuffer(packed.pop()).reshape(-1, d)
+        rows[at : at + len(piece)] = piece
+        at += len(piece)
+    return rows
 
 
 def _matrix(features: Sequence[Feature], table: pa.Table | pa.RecordBatch) -> Array:

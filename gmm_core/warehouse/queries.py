@@ -74,7 +74,8 @@ class MixtureQuery:
             "stream": self.stream,
             "version": int(self.version),
         }
-        told = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        plain = json.loads(json.dumps(given))  # numpy's texts and numbers name themselves
+        told = ", ".join(f"{name}={value!r}" for name, value in plain.items())
         return f"{{{{ gmm_sql.{macro}({told}) }}}}"
 
 

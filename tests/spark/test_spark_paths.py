@@ -14,10 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from gmm_core.block import fit_block
-from gmm_core.errors import FitFailed, InvalidInput
+from gmm_core.errors import FitFailed, InvalidInput, ServiceUnavailable
+from gmm_core.features import Feature
 from gmm_core.invariants import block_laws, violations
 from gmm_core.spark.engine import SparkEngine
 from gmm_core.spark.fitting import path_of
+from gmm_core.spark.landed import RowGroups
+from gmm_core.spark.workers import deal
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -232,19 +235,48 @@ def test_a_shard_is_no_run_of_rows(server, stream_of_two, tmp_path):
     assert found.moments.mean[1] == pytest.approx(1.5, abs=1e-12)
 
 
-def test_a_file_that_is_cut_short_below_its_footer_is_said(server, stream_of_two, tmp_path):
+def test_a_file_that_is_no_whole_one_is_said_and_the_other_blocks_are_fitted(
+    server, stream_of_two, tmp_path
+):
     x = np.random.default_rng(0).normal(size=4_000)
-    pq.write_table(pa.table({"x": x, "y": x[::-1]}), tmp_path / "0.parquet", compression="snappy")
-    text = bytearray((tmp_path / "0.parquet").read_bytes())
-    text[4:20_000] = bytes(19_996)
-    (tmp_path / "0.parquet").write_bytes(bytes(text))
-    for size in (10_000, 2_000):
-        with pytest.raises(
-            InvalidInput, match=r"0\.parquet cannot be read: .*Land the block again"
-        ):
-            SparkEngine(server.remote, max_rows_per_shard=size).fit(
-                stream_of_two, "2024-01-01", str(tmp_path), ""
-            )
+    blocks = {}
+    for day, start, size in (("01", 4, 0), ("02", 4, 20_000), ("03", -300, 250)):
+        (tmp_path / day).mkdir()
+        file = tmp_path / day / "0.parquet"
+        pq.write_table(pa.table({"x": x, "y": x[::-1]}), file)
+        text = bytearray(file.read_bytes())
+        text[start : start + size] = b"\xff" * size
+        file.write_bytes(bytes(text))
+        blocks[f"2024-01-{day}"] = str(tmp_path / day), ""
+    found = SparkEngine(server.remote).fit_many(stream_of_two, blocks)
+    assert found["2024-01-01"].rows == 4_000
+    for key in ("2024-01-02", "2024-01-03"):
+        assert type(found[key]) is InvalidInput
+        assert "cannot be" in str(found[key])
+        assert str(found[key]).endswith("Land the block again.")
+    with pytest.raises(InvalidInput, match=r"0\.parquet in \S+ cannot be read: .*Land the block"):
+        SparkEngine(server.remote, max_rows_per_shard=2_000).fit(
+            stream_of_two, "2024-01-02", *blocks["2024-01-02"]
+        )
+
+
+def test_what_is_out_of_reach_is_no_fault_of_the_block(tmp_path):
+    gone = RowGroups(str(tmp_path), "0.parquet", (0,), 5)
+    with pytest.raises(ServiceUnavailable, match=r"cannot be read: .*Run this again"):
+        list(gone.read(["x"]))
+
+
+def test_rows_are_dealt_evenly_and_the_same_way_again():
+    rng = np.random.default_rng(0)
+    batches = [pa.record_batch({"x": rng.normal(size=3)}) for _ in range(40)]
+    dealt = [pa.Table.from_batches(deal([Feature("x")], 4)(iter(batches))) for _ in range(2)]
+    assert dealt[0].equals(dealt[1])
+    rows = [np.frombuffer(piece) for piece in dealt[0]["rows"].to_pylist()]
+    sizes = [sum(len(one) for one in rows[shard::4]) for shard in range(4)]
+    assert sizes == [30] * 4
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate(rows)), np.sort(np.concatenate([b["x"].to_numpy() for b in batches]))
+    )
 
 
 def test_bad_values_are_refused_on_the_path_of_cells_too(server, stream_of, blocks_of):
