@@ -36,9 +36,9 @@ def distributed(rows: int) -> Iterator[Figure]:
 
 
 def _beside(vectors: DataFrame, ours: BlockSummary, seconds: float, rows: int) -> Iterator[Figure]:
-    """The peer at 5, 10, 20 ... iterations, until its log-likelihood is ours or its time is past the bar."""
+    """The peer at 10, 20, 40 ... iterations, until its log-likelihood is ours or its time is past the bar."""
     print(f"ours: {seconds:.1f} s, {ours.fit.log_likelihood:.4f} nats a row", flush=True)
-    iterations = 5
+    iterations = 10
     while True:
         peer = Peer(k=_K, maxIter=iterations, tol=0.0, seed=1, aggregationDepth=2)
         model, spent = timed(lambda peer=peer: peer.fit(vectors))
