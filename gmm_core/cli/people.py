@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 from rich.markup import escape
 
 from gmm_core.cli.tables import quarantine_table
-from gmm_core.cli.terminal import By, Key, StreamName, Version, declared_stream, out, show, working
+from gmm_core.cli.terminal import By, Key, StreamName, declared_stream, out, show, working
 from gmm_core.pipeline import verbs
 
 __all__ = ["people"]
@@ -18,9 +18,14 @@ people = typer.Typer()
 
 Why = Annotated[str, typer.Option("--why", help="the reason, as it is to be recorded")]
 
+Back = Annotated[
+    Optional[int],
+    typer.Option("--version", min=1, help="to go back to; default: the champion of before"),
+]
+
 
 @people.command()
-def rollback(stream: StreamName, why: Why, by: By = None, version: Version = None) -> None:
+def rollback(stream: StreamName, why: Why, by: By = None, version: Back = None) -> None:
     """Make the champion of before serve again, and hold it there until `blockmix resume`."""
     declared = declared_stream(stream)
     with working(f"going back in {stream}") as services:

@@ -12,6 +12,7 @@ from gmm_core.pipeline.measuring import record
 from gmm_core.pipeline.outcome import Outcome
 from gmm_core.pipeline.ports import ModelVersion, Services
 from gmm_core.pipeline.streams import Stream, parse_key
+from gmm_core.pipeline.windows import fitted_keys
 from gmm_core.summary import BlockSummary
 from gmm_core.window import block_set_hash, select_blocks
 
@@ -63,8 +64,12 @@ def watch_drift(stream: Stream, key: str, version: ModelVersion, at: Services) -
 
 
 def drift_report(stream: Stream, key: str, at: Services) -> Outcome:
-    """What is known of a block's drift, as a verb answers: for people and for a task's log."""
+    """What is known of a block's drift, as a verb answers: for people and for a task's log.
+
+    Raises `NotFound` for a block that has no mixture.
+    """
     parse_key(key)
+    fitted_keys(stream, key, at)
     found = at.store.manifest(stream.name, SECTION, key) or {}
     facts = {
         # What moved is said of features in words, where it is notable.

@@ -81,6 +81,7 @@ def promote(
             facts["serves"] = served(stream, key, at).version
         return Outcome("promote", stream.name, key, False, facts, pages)
     _succeed(stream.name, candidate, champion, at)
+    _note_refusal(stream.name, candidate, "", at)
     facts |= {"decision": "promoted", "why": reason}
     return Outcome("promote", stream.name, key, True, facts, pages)
 

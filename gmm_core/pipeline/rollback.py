@@ -99,4 +99,6 @@ def resume(stream: Stream, at: Services, *, why: str = "", by: str = "") -> Outc
     hold = end_hold(stream.name, at, why=why, by=by)
     if hold is None:
         return Outcome("resume", stream.name, key, False, {"decision": "no hold in force"})
-    return Outcome("resume", stream.name, key, True, {"decision": f"ended: {hold}"})
+    facts = {"decision": f"ended: {hold}", "serves": champion.version if champion else "none"}
+    facts["next"] = f"another serves after the next merge, or: blockmix promote {stream.name} DAY"
+    return Outcome("resume", stream.name, key, True, facts)

@@ -21,7 +21,7 @@ from gmm_core.pipeline.promotion import promote
 from gmm_core.pipeline.settings.mixtures import MAX_K
 from gmm_core.pipeline.streams import Stream, parse_key
 from gmm_core.pipeline.window_verbs import merge
-from gmm_core.pipeline.windows import window_blocks
+from gmm_core.pipeline.windows import fitted_keys, window_blocks
 
 __all__ = ["react"]
 
@@ -34,9 +34,11 @@ def react(stream: Stream, key: str, at: Services) -> Outcome:
     A block is reacted to once. The fact `version` is what was made; where a person is to be asked about it,
     it is also the fact `asks`. What cannot be made costs no budget.
 
-    Raises what `merge` and `promote` raise, but for a refusal: that is a decision.
+    Raises what `merge` and `promote` raise, but for a refusal: that is a decision. Raises `NotFound` for a
+    block that has no mixture.
     """
     parse_key(key)
+    fitted_keys(stream, key, at)
     done = at.store.manifest(stream.name, _SECTION, key)
     if done is not None:
         return _answer(stream, key, False, {**done, "decision": "done before"})

@@ -28,18 +28,24 @@ def windows_with(key: str, present: Iterable[str], blocks: int) -> list[str]:
     return sorted({key, *(other for other in present if other > key)})[:blocks]
 
 
-def window_blocks(stream: Stream, key: str, at: Services) -> list[BlockSummary]:
-    """Summaries of the b newest present blocks up to `key`, oldest first.
-
-    Raises `NotFound` when the block of the key has no summary, `ModelRefused` below the stream's
-    minimum of blocks, `InvalidInput` when one was fitted on other features than the stream has now.
-    """
+def fitted_keys(stream: Stream, key: str, at: Services) -> list[str]:
+    """The keys of all present blocks, this one among them; raises `NotFound` where it is not."""
     present = at.store.summary_keys(stream.name)
     if key not in present:
         raise NotFound(
             f"block {key} of {stream.name} has no mixture",
             remedy=f"run: blockmix fit {stream.name} {key}",
         )
+    return present
+
+
+def window_blocks(stream: Stream, key: str, at: Services) -> list[BlockSummary]:
+    """Summaries of the b newest present blocks up to `key`, oldest first.
+
+    Raises `NotFound` when the block of the key has no summary, `ModelRefused` below the stream's
+    minimum of blocks, `InvalidInput` when one was fitted on other features than the stream has now.
+    """
+    present = fitted_keys(stream, key, at)
     keys = select_blocks(present, key, stream.window.blocks)
     if len(keys) < stream.window.minimum_blocks:
         raise ModelRefused(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from orders import KEYS, copy_of, declaration, make_rows, run_day
 
-from gmm_core.errors import OutputRefused
+from gmm_core.errors import NotFound, OutputRefused
 from gmm_core.health.catalogue import CATALOGUE
 from gmm_core.health.findings import measure_of
 from gmm_core.pipeline.drifting import BASELINE
@@ -115,6 +115,14 @@ def test_a_drift_is_reported_as_a_verb_answers(drifted):
     facts = drift_report(stream_of(), KEYS[5], drifted).facts
     assert facts["window_drift_score"] > 5
     assert "rating" in facts["moved"]
+
+
+def test_a_day_that_was_never_fitted_is_no_day_without_drift(drifted):
+    for verb in (drift_report, react):
+        with pytest.raises(
+            NotFound, match=r"block 2030-01-01 of orders has no mixture\. Run: blockmix fit"
+        ):
+            verb(stream_of(), "2030-01-01", drifted)
 
 
 def test_the_table_has_every_stage_with_thresholds(drifted):
