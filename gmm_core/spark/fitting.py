@@ -13,24 +13,30 @@ to the last digit. On the other paths so do the same files.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.sql import SparkSession
 
-from gmm_core import codec
 from gmm_core.block import join_shards
 from gmm_core.errors import BlockmixError, FitFailed, InvalidInput, NotFound, ServiceUnavailable
 from gmm_core.pipeline.settings.mixtures import FitPath
 from gmm_core.pipeline.streams import Stream
-from gmm_core.spark.carrying import unpack
 from gmm_core.spark.cells import in_feature_space, look_at_files, squash_columns
 from gmm_core.spark.exact import refined
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.landed import LandedRows, RowGroups, each, landed_rows
-from gmm_core.spark.workers import ANSWER, DEALT, FITTED, SHARD, deal, fit_landed, fit_shard
+from gmm_core.spark.workers import (
+    ANSWER,
+    DEALT,
+    FITTED,
+    SHARD,
+    answered,
+    deal,
+    fit_landed,
+    fit_shard,
+)
 from gmm_core.squashing.blocks import fit_block_cells
 from gmm_core.summary import BlockSummary
 
@@ -127,7 +133,7 @@ def _whole(
     if not tasks:
         return {}
     answers = each(spark, len(tasks)).mapInArrow(fit_landed(tasks), FITTED).collect()
-    return {key: _summary(text, problem) for key, text, problem in answers}
+    return {key: answered(text, problem) for key, text, problem in answers}
 
 
 def _in_shards(stream: Stream, landed: LandedRows, task: dict[str, Any], size: int) -> BlockSummary:
@@ -140,7 +146,7 @@ def _in_shards(stream: Stream, landed: LandedRows, task: dict[str, Any], size: i
     fits = dealt.mapInArrow(fit_shard(settings), ANSWER).collect()
     summaries = []
     for text, problem in sorted(fits, key=str):
-        one = _summary(text, problem)
+        one = answered(text, problem)
         if isinstance(one, BlockmixError):
             raise one
         summaries.append(one)
@@ -158,13 +164,6 @@ def _by_cells(stream: Stream, landed: LandedRows, task: dict[str, Any]) -> Block
     settings = {**task, "feature": feature, "cells": cells}
     del settings["features"], settings["coreset"]
     return fit_block_cells(**settings)
-
-
-def _summary(text: str | None, problem: str | None) -> BlockSummary | BlockmixError:
-    """What a worker answered."""
-    if problem is not None:
-        return unpack(problem)
-    return codec.from_dict(json.loads(text or ""), BlockSummary)
 
 
 def _task(stream: Stream, key: str, digest: str) -> dict[str, Any]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from gmm_core import codec
 from gmm_core.errors import BlockmixError, InvalidInput
 from gmm_core.features import Feature
-from gmm_core.spark.carrying import unpack
 from gmm_core.spark.failures import spark_errors
 from gmm_core.spark.files import quoted
-from gmm_core.spark.workers import BLOCK, FITTED, fit_group
+from gmm_core.spark.workers import BLOCK, FITTED, answered, fit_group
 from gmm_core.summary import BlockSummary
 
 __all__ = ["fit_blocks", "selected"]
@@ -61,10 +58,7 @@ def fit_blocks(
         answers = groups.applyInArrow(fit_group(task, dict(digests or {})), FITTED).collect()
     if any(block is None for block, _, _ in answers):
         raise InvalidInput(f"rows without a block key in column {key!r}", remedy="drop these rows")
-    return {
-        block: codec.from_dict(json.loads(text), BlockSummary) if error is None else unpack(error)
-        for block, text, error in sorted(answers)
-    }
+    return {block: answered(text, problem) for block, text, problem in sorted(answers)}
 
 
 def selected(features: Sequence[Feature]) -> list[Any]:

@@ -28,7 +28,7 @@ from gmm_core.fitting.rows import Rows
 from gmm_core.gaussian import kind_of
 from gmm_core.health.scores import Scores
 from gmm_core.model import DensityModel
-from gmm_core.spark.carrying import carrying, pack
+from gmm_core.spark.carrying import carrying, pack, unpack
 from gmm_core.spark.landed import Batches, RowGroups
 from gmm_core.summary import BlockSummary
 
@@ -39,6 +39,7 @@ __all__ = [
     "FITTED",
     "SHARD",
     "STATISTICS",
+    "answered",
     "deal",
     "expectation",
     "fit_group",
@@ -184,6 +185,13 @@ def _fitted(task: dict[str, Any], rows: Callable[[], Array]) -> tuple[str | None
         return json.dumps(codec.to_dict(fit_rows(task, rows()))), None
     except BlockmixError as error:
         return None, pack(error)
+
+
+def answered(text: str | None, problem: str | None) -> BlockSummary | BlockmixError:
+    """On the driver: what a worker's columns `summary` and `problem` say."""
+    if problem is not None:
+        return unpack(problem)
+    return codec.from_dict(json.loads(text or ""), BlockSummary)
 
 
 def _landed(task: dict[str, Any], parts: Sequence[RowGroups]) -> Array:
