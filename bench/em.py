@@ -17,7 +17,7 @@ from bench.cases import CASES, Case
 from bench.measuring import Outcome, fused_multiply_adds, measure
 from bench.whole import costs, whole_fit
 
-_console = Console()
+_console = Console(width=110)
 
 
 def main() -> None:

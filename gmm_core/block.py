@@ -59,8 +59,7 @@ def fit_block(
     last : the last window mixture: the first start has its components and newborn ones
         (`gmm_core.refinement.warm`), unless a cold start does better on a sample.
     kernel : of the E-steps, as `fit` takes it.
-    any_order : the order of the rows does not matter: they are put in one first. False spares that
-        where they come in one order anyway.
+    any_order : rows are put in one order first. False spares that where they come in one anyway.
 
     Raises
     ------
@@ -80,11 +79,12 @@ def fit_block(
     minimum, maximum = _checked_range(key, numeric, numbers)
     moments = Moments.of(numbers)
     added: Array = regularisation * np.diagonal(moments.covariance)
+    sizes = [len(feature.level_names) for feature in categorical_of(features)]
     settings: dict[str, Any] = {
         "covariance_type": covariance_type, "reg_covar": added, "tol": tolerance, "seed": seed,
         "max_iter": max_iterations, "n_init": restarts, "kernel": kernel,
+        **({} if sizes else {"extrapolate": True}),
     }  # fmt: skip
-    sizes = [len(feature.level_names) for feature in categorical_of(features)]
     if sizes:
         _check_no_coreset(coreset)
     if last is not None:

@@ -5,6 +5,9 @@ All in standardised space, so the units of the features do not matter.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +29,9 @@ __all__ = [
 
 _LLOYD_STEPS = 10
 _CHUNK = 8_192
+# Multiplications: BLAS puts larger products on threads of its own, which then wait busily for more
+# while ours compute.
+_PRODUCT, _FEWEST = 450_000, 256
 
 
 def cold_start(
@@ -41,14 +47,17 @@ def _groups(rows: Rows, centres: Array, kind: CovarianceKind) -> Statistics:
     """Statistics of all rows when each belongs wholly to its nearest centre."""
     k, d = centres.shape
     total = Statistics.nothing(k, d, kind)
-    for _, columns, given in rows.columns():
+    for _, columns, given in _parts(rows, k):
         weight, mean, scatter = np.zeros(k), np.zeros((k, d)), np.zeros_like(total.scatter)
         for group, own in enumerate(_own(columns, centres)):
             index = np.flatnonzero(own)
             if len(index):
-                part = Statistics.of(columns[:, index].T, given[index, None], kind)
-                weight[group], mean[group] = part.weight[0], part.mean[0]
-                scatter[group] = part.scatter[0]
+                some = columns[:, index]
+                heavy = np.ones(len(index)) if given is None else given[index]
+                weight[group] = heavy.sum()
+                mean[group] = some @ heavy / weight[group]
+                of_one = kind.scatter(some.T, mean[group, None], heavy[:, None])
+                scatter[group] = of_one[0]
         total += Statistics(0.0, weight, mean, scatter)
     return total
 
@@ -86,13 +95,11 @@ def kmeans_plus_plus(rows: Rows, k: int, rng: np.random.Generator) -> Array:
     rows are distinct: `Rows.of` makes sure that they are not, but some of its rows may be.
     """
     candidates = 2 + int(np.log(k))
-    distance, length = np.ones(len(rows)), np.empty(len(rows))  # the two arrays as long as the rows
+    distance = np.ones(len(rows))  # the one array as long as the rows
     centres = rows.at(_draw(distance, rows.weight, 1, rng))
     distance[:] = np.inf
-    for part, columns, _ in rows.columns():
-        length[part] = _squared(columns)
     while len(centres) < k:
-        _bring_closer(distance, rows, centres[-1])
+        _bring_closer(distance, rows, centres[-1], candidates)
         if not distance.any():
             raise InvalidInput(
                 "fewer distinct rows than components",
@@ -101,17 +108,19 @@ def kmeans_plus_plus(rows: Rows, k: int, rng: np.random.Generator) -> Array:
                 remedy="lower n_components or give more rows",
             )
         tried = rows.at(_draw(distance, rows.weight, candidates, rng))
-        best = tried[_left(distance, length, rows, tried).argmin()]
+        best = tried[_left(distance, rows, tried).argmin()]
         centres = np.vstack([centres, best])
     return centres
 
 
 def lloyd(rows: Rows, centres: Array, steps: int) -> Array:
     """Centres after at most `steps` Lloyd steps; one that loses all its rows stays put."""
+    k = len(centres)
     for _ in range(steps):
-        total, weight = np.zeros_like(centres), np.zeros(len(centres))
-        for _, columns, given in rows.columns():
-            shares = _own(columns, centres) * given
+        total, weight = np.zeros_like(centres), np.zeros(k)
+        for _, columns, given in _parts(rows, k):
+            own = _own(columns, centres)
+            shares = own.astype(np.float64) if given is None else own * given
             total += shares @ columns.T
             weight += shares.sum(axis=1)
         moved = np.where(weight[:, None] > 0, total / np.maximum(weight, 1e-300)[:, None], centres)
@@ -127,10 +136,16 @@ def nearest(X: Array, centres: Array) -> NDArray[np.intp]:
     return index
 
 
+def _parts(rows: Rows, k: int) -> Iterator[tuple[slice, Array, Array | None]]:
+    """The rows' columns, so few at once that a product with k centres stays on this thread."""
+    return rows.columns(max(_FEWEST, _PRODUCT // (k * rows.n_features)))
+
+
 def _nearness(columns: Array, centres: Array) -> Array:
     """(k, m) what is largest for the nearest centre."""
     # Of |x - c|^2, |x|^2 is the same for all centres: one matrix product.
-    nearness: Array = centres @ columns - 0.5 * np.square(centres).sum(axis=1)[:, None]
+    nearness: Array = centres @ columns
+    nearness -= 0.5 * np.square(centres).sum(axis=1)[:, None]
     return nearness
 
 
@@ -143,21 +158,21 @@ def _own(columns: Array, centres: Array) -> NDArray[np.bool_]:
     return own
 
 
-def _bring_closer(distance: Array, rows: Rows, centre: Array) -> None:
+def _bring_closer(distance: Array, rows: Rows, centre: Array, k: int) -> None:
     """Lower each row's squared `distance` to that to one more centre."""
-    for part, columns, _ in rows.columns():
+    for part, columns, _ in _parts(rows, k):
         np.minimum(distance[part], _squared(columns - centre[:, None]), out=distance[part])
 
 
-def _left(distance: Array, length: Array, rows: Rows, centres: Array) -> Array:
-    """Sum of weight * squared distance were each of `centres` alone the next one."""
+def _left(distance: Array, rows: Rows, centres: Array) -> Array:
+    """Sum of weight * squared distance were each of `centres` alone the next one, but for a constant."""
     left, lengths = np.zeros(len(centres)), np.square(centres).sum(axis=1)[:, None]
-    for part, columns, weight in rows.columns():
+    for part, columns, weight in _parts(rows, len(centres)):
         # One matrix product: what its rounding does to distances next to 0 ranks no centre.
         squared = (-2 * centres) @ columns
         squared += lengths
-        squared += length[part]
-        left += np.minimum(distance[part], squared, out=squared) @ weight
+        np.minimum(squared, distance[part] - _squared(columns), out=squared)
+        left += squared.sum(axis=1) if weight is None else squared @ weight
     return left
 
 
@@ -173,22 +188,22 @@ def _draw(mass: Array, weight: Array | None, n: int, rng: np.random.Generator) -
         part = slice(first, first + _CHUNK)
         return np.cumsum(mass[part] if weight is None else mass[part] * weight[part])
 
+    if len(mass) <= _CHUNK:
+        sums = cumulated(0)
+        return _beyond(sums, rng.random(n) * sums[-1])
     firsts = range(0, len(mass), _CHUNK)
-    whole = (
-        cumulated(0) if len(firsts) == 1 else None
-    )  # for few rows: summed once, not for each draw
-    ends = np.cumsum([cumulated(first)[-1] for first in firsts] if whole is None else whole[-1:])
+    ends = np.cumsum([cumulated(first)[-1] for first in firsts])
     drawn = np.empty(n, np.intp)
     for place, target in enumerate(rng.random(n) * ends[-1]):
-        chunk = _beyond(ends, target)
+        chunk = int(_beyond(ends, target))
         within = target - ends[chunk - 1] if chunk else target
-        sums = cumulated(firsts[chunk]) if whole is None else whole
-        drawn[place] = firsts[chunk] + _beyond(sums, within)
+        drawn[place] = firsts[chunk] + _beyond(cumulated(firsts[chunk]), within)
     return drawn
 
 
-def _beyond(cumulated: Array, target: float) -> int:
-    """The first index whose sum is above `target`; the last with mass when rounding leaves none."""
+def _beyond(cumulated: Array, targets: Any) -> NDArray[np.intp]:
+    """The first index whose sum is above each target; the last with mass when rounding leaves none."""
     # side="right" steps over entries without mass, also for a target of exactly 0.
-    found = np.searchsorted(cumulated, target, side="right")
-    return int(min(found, np.searchsorted(cumulated, cumulated[-1])))
+    found = np.searchsorted(cumulated, targets, side="right")
+    index: NDArray[np.intp] = np.minimum(found, np.searchsorted(cumulated, cumulated[-1]))
+    return index

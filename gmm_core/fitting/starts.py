@@ -12,7 +12,7 @@ from gmm_core.arrays import Array
 from gmm_core.errors import BlockmixError, FitFailed
 from gmm_core.fitting.compiled import compiled_kernel
 from gmm_core.fitting.estep import Parameters
-from gmm_core.fitting.loop import Task, run
+from gmm_core.fitting.loop import State, Task, go_on, run
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import cold_start
 from gmm_core.fitting.threads import on_threads
@@ -28,7 +28,12 @@ Begin = Callable[[Rows, int, CovarianceKind, Array, "np.random.Generator"], Para
 _SAMPLE = 16_384  # rows at least
 _SAMPLE_PER_VALUE = 20  # rows per mean and deviation that a fit estimates
 _WORTH_SAMPLING = 4  # times fewer rows
-_TRIALS, _TRIAL_STEPS = 4, 8
+_FINER = 3.0  # times the tolerance to which EM goes on the sample: each step left costs more later
+_TRIALS, _BEST = 6, 2  # that are begun, and that go on
+_STEPS, _MORE_STEPS = 4, 4  # that each of them makes
+_COMPARED = 4  # times fewer rows than the sample's, on which they make them
+_BEGUN = 2  # times fewer again, from which each is begun; but where there are, so many a component:
+_PER_COMPONENT = 64
 
 
 def best_of(starts: Iterable[S], attempt: Callable[[S], T], worth: Callable[[T], float]) -> T:
@@ -77,7 +82,7 @@ def sample_size(least: int, k: int, d: int) -> int:
 
 
 def cold(task: Task, rng: np.random.Generator, begin: Begin = cold_start) -> Parameters:
-    """Where EM starts from nothing: k-means; with many rows on a part of a sample, the best of some.
+    """Where EM starts from nothing: k-means; with many rows the best of some trials on parts of a sample.
 
     EM then goes ahead on the sample: an iteration there costs a small part of one over all rows, and
     most of the way to the optimum is the same on both.
@@ -86,20 +91,39 @@ def cold(task: Task, rng: np.random.Generator, begin: Begin = cold_start) -> Par
     size = sample_size(_SAMPLE, task.k, task.rows.n_features)
     if len(task.rows) < _WORTH_SAMPLING * size:
         return begin(task.rows, *of_all, rng)
-    part = replace(task, rows=task.rows.sample(size, rng), rule=None)
-    few = part.rows.sample(size // _TRIALS, rng)
-    trial = replace(part, rows=few, tol=0.0, max_iter=_TRIAL_STEPS)
-    trials = _side_by_side(
-        # Rows of its own for each: what E-steps learn of theirs is no other's.
-        lambda own: run(replace(trial, rows=replace(few)), begin(few, *of_all, own)),
-        rng.spawn(_TRIALS),
-        task,
-    )
+    sample = task.rows.sample(size, rng)
+    part = replace(task, rows=sample, rule=None, tol=task.tol / _FINER)
     try:
-        best = best_of(trials, _known, lambda state: state.log_likelihood)
-        return run(part, best.parameters).parameters
+        return run(part, _best_begun(part, rng, begin)).parameters
     except BlockmixError:  # a sample may lack what all rows have
         return begin(task.rows, *of_all, rng)
+
+
+def _best_begun(part: Task, rng: np.random.Generator, begin: Begin) -> Parameters:
+    """Where the best of some trials came to.
+
+    Each is begun from rows of its own: they differ more. All make some steps over the same rows, and the
+    better ones some more.
+    """
+    few = part.rows.sample(len(part.rows) // _COMPARED, rng)
+    trial = replace(part, rows=few, tol=0.0, max_iter=_STEPS)
+    size = min(max(len(few) // _BEGUN, _PER_COMPONENT * part.k), len(few))
+
+    def begun(own: np.random.Generator) -> tuple[Task, State]:
+        # Rows of its own for each: what E-steps learn of theirs is no other's.
+        mine = replace(trial, rows=replace(few))
+        rows = part.rows.sample(size, own)
+        return mine, run(mine, begin(rows, part.k, part.kind, part.added, own))
+
+    def further(trial: tuple[Task, State]) -> tuple[Task, State]:
+        task, state = trial
+        return task, go_on(replace(task, max_iter=_STEPS + _MORE_STEPS), state)
+
+    trials = _side_by_side(begun, rng.spawn(_TRIALS), part)
+    better = sorted((one for one in trials if isinstance(one, tuple)), key=_worth)[-_BEST:]
+    if better:
+        trials = _side_by_side(further, better, part)
+    return best_of(trials, _known, _worth)[1].parameters
 
 
 def _side_by_side(
@@ -120,6 +144,10 @@ def _side_by_side(
         for index in range(len(starts)):
             work(index)
     return outcomes
+
+
+def _worth(trial: tuple[Task, State]) -> float:
+    return trial[1].log_likelihood
 
 
 def _known(outcome: T | BlockmixError) -> T:

@@ -27,10 +27,10 @@ from numba.extending import intrinsic
 
 from gmm_core.kernels.elementary import exp2, log2
 from gmm_core.kernels.emit import VECTOR_BYTES
-from gmm_core.kernels.options import compiled, entry
+from gmm_core.kernels.options import compiled, entry, making
 from gmm_core.kernels.shares import joint_diag, joint_full
-from gmm_core.kernels.tiles import bring, copy_rows, tile_rows
-from gmm_core.kernels.vectors import add, load, maximum, splat, spread, store, sub
+from gmm_core.kernels.tiles import bring, tile_rows
+from gmm_core.kernels.vectors import add, clear, copy, load, maximum, splat, spread, store, sub
 
 __all__ = ["diag_answers", "full_answers"]
 
@@ -87,7 +87,7 @@ def diag_answers(values, d, model, log_prob, component, shares):
         _write(joint, told, k, T, first, min(T, n - first), log_prob, component, shares)
 
 
-@compiled
+@making
 def _room(d, width, T):
     """Tiles, and a scaling that changes nothing."""
     shift, inverse, ones = np.zeros(width), np.zeros(width), np.zeros(width)
@@ -100,7 +100,9 @@ def _room(d, width, T):
 def _brought(values, base, d, width, scaling, T, turned, spare):
     """The tile from `values[base]` on, turned; vectors read beyond a row's end."""
     if base + T * d + width > len(values):
-        copy_rows(values, base, spare)
+        left = len(values) - base
+        copy(spare, 0, values, base, left)
+        clear(spare, left, len(spare))
         bring(spare, 0, d, scaling, T, turned, 0)
     else:
         bring(values, base, d, scaling, T, turned, 0)

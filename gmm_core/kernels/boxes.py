@@ -9,12 +9,14 @@ eigenvalue of the covariance S is above:
 
 The latter because S_ij = M + (a_i a_j / a^2) delta delta' with M the weighted mean of S_i and S_j:
 a log |M| >= a_i log |S_i| + a_j log |S_j|, the logarithm being concave, and |M + u u'| = |M| (1 + u'
-M^-1 u), where no eigenvalue of M is above (a_i w_i + a_j w_j) / a. Both bounds rise with p and a_j and
-fall with w_j. So the shortest way from a mean to the box that holds all means of a tile, the tile's
-least weight and its largest width make a bound for the whole tile, that of eight tiles at once.
+M^-1 u), where no eigenvalue of M is above (a_i w_i + a_j w_j) / a. Costs of one feature alone, its own
+variance for w, are bounds as well: no further feature lowers a cost (`merging`). They see features that
+are narrow while others are wide. All rise with p and a_j and fall with w_j. So the shortest way from a mean
+to the box that holds all means of a tile, the tile's least weight, its largest width and its largest
+variance of each feature make bounds for the whole tile; the highest of them counts, of eight tiles at once.
 
-Eight boxes are a group: for each feature a row with their low ends and one with their high ends,
-then one with the least weights and one with the largest widths.
+Eight boxes are a group: for each feature a row with their low ends, one with their high ends and one
+with the largest variances, then one with the least weights and one with the largest widths.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import math
 
 import numpy as np
 
-from gmm_core.kernels.eights import LANES, load8, splat8, spread8, store8
+from gmm_core.kernels.eights import LANES, load8, minimum8, splat8, spread8, store8
 from gmm_core.kernels.options import compiled, inlined
 from gmm_core.kernels.vectors import add, div, exponent, fma, mantissa, maximum, mul, sub
 
@@ -32,6 +34,7 @@ __all__ = ["GONE", "bounds", "box_rows", "draw", "width_of"]
 GONE = np.iinfo(np.int64).max  # the birth of what has been merged away, or never was
 _OUTSIDE = 1e140  # where the box of nothing is: too far from all
 _EXPONENT_OF_TWO = 2.0**52 + 1024  # as `vectors.exponent` has it
+_HIGHEST = 1e300  # bound: infinity says that a tile was visited
 # Rounding must not bring a bound above a cost: a little less than half, and this share of the weight less.
 _HALF = 0.5 * (1 - 1e-6)
 _SLACK = 1e-9
@@ -40,7 +43,7 @@ _SLACK = 1e-9
 @inlined
 def box_rows(d):
     """Rows of a group of boxes."""
-    return 2 * d + 2
+    return 3 * d + 2
 
 
 @compiled
@@ -63,18 +66,22 @@ def width_of(full, d, covariance):
 
 
 @compiled
-def draw(d, b, weights, means, widths, born, boxes):
+def draw(full, d, b, components, born, boxes):
     """Draw the box of tile b around those of its components that are not gone."""
+    weights, means, covariances, widths = components
+    size, stride = (d * d, d + 1) if full else (d, 1)
     start, stop = b * LANES, min(len(weights), (b + 1) * LANES)
     at = b // LANES * LANES * box_rows(d) + b % LANES
     for r in range(d):
-        low, high = np.inf, -np.inf
+        low, high, most = np.inf, -np.inf, 0.0
         for i in range(start, stop):
             if born[i] < GONE:
                 low, high = min(low, means[i * d + r]), max(high, means[i * d + r])
+                most = max(most, covariances[i * size + r * stride])
         boxes[at] = low if low <= high else _OUTSIDE
         boxes[at + LANES] = high if low <= high else _OUTSIDE
-        at += 2 * LANES
+        boxes[at + 2 * LANES] = most if low <= high else 1.0
+        at += 3 * LANES
     lightest, widest = np.inf, 0.0
     for i in range(start, stop):
         if born[i] < GONE:
@@ -84,32 +91,40 @@ def draw(d, b, weights, means, widths, born, boxes):
 
 
 @compiled
-def bounds(runnalls, d, weight, mean, width, boxes, out):
+def bounds(runnalls, full, d, weight, mean, covariance, width, boxes, out):
     """At most what it costs to merge a component with any of a tile's, to `out`: a number a tile.
 
-    mean (d,) and width of the component.
+    mean (d,), covariance (d d,) or (d,), and width of the component.
     """
     one, nothing = splat8(1.0), splat8(0.0)
-    mine, own = splat8(weight), splat8(width)
+    mine, own, inverse = splat8(weight), splat8(width), splat8(1 / weight)
     shift, slack = splat8(_EXPONENT_OF_TWO), splat8(_SLACK)
     half = splat8(_HALF * math.log(2) if runnalls else _HALF)
-    at = 0
+    at, stride = 0, d + 1 if full else 1
     for first in range(0, len(out), LANES):
-        p = nothing
+        last = at + 3 * d * LANES
+        theirs, widths = load8(boxes, last), load8(boxes, last + LANES)
+        other = div(one, theirs)
+        p, most = nothing, nothing
         for r in range(d):
-            m = spread8(mean, r)
+            m, v = spread8(mean, r), spread8(covariance, r * stride)
             below, above = sub(load8(boxes, at), m), sub(m, load8(boxes, at + LANES))
             away = maximum(maximum(below, above), nothing)
-            p = fma(away, away, p)
-            at += 2 * LANES
-        theirs, widths = load8(boxes, at), load8(boxes, at + LANES)
+            square, variances = mul(away, away), load8(boxes, at + 2 * LANES)
+            p = add(square, p)
+            if runnalls:
+                most = maximum(div(square, fma(v, other, mul(variances, inverse))), most)
+            else:
+                most = maximum(mul(square, add(div(mine, v), div(theirs, variances))), most)
+            at += 3 * LANES
         at += 2 * LANES
         weights = add(mine, theirs)
         if runnalls:
-            spread = add(div(own, theirs), div(widths, mine))
-            x = add(one, div(p, mul(weights, spread)))
+            most = maximum(div(p, fma(own, other, mul(widths, inverse))), most)
+            x = add(one, div(most, weights))
             # log2 x >= exponent + mantissa - 1
             least = mul(weights, add(sub(exponent(x), shift), mantissa(x)))
         else:
-            least = mul(p, add(div(mine, own), div(theirs, widths)))
-        store8(out, first, maximum(sub(mul(half, least), mul(slack, weights)), nothing))
+            least = maximum(mul(p, add(div(mine, own), div(theirs, widths))), most)
+        bound = maximum(sub(mul(half, least), mul(slack, weights)), nothing)
+        store8(out, first, minimum8(bound, splat8(_HIGHEST)))

@@ -29,9 +29,10 @@ from __future__ import annotations
 import numpy as np
 
 from gmm_core.kernels.boxes import GONE, bounds, box_rows, draw, width_of
-from gmm_core.kernels.eights import LANES
+from gmm_core.kernels.eights import ALL, LANES, kept8, load8, minimum8, splat8, store8
 from gmm_core.kernels.merging import cost_of_tile, pack, put, scratch_size, take, tile_rows
-from gmm_core.kernels.options import compiled, entry, inlined
+from gmm_core.kernels.options import compiled, entry, inlined, making
+from gmm_core.kernels.vectors import lanes_above
 
 __all__ = ["FILL", "GONE", "LOOK", "MERGE", "REMEMBERED", "work"]
 
@@ -69,7 +70,7 @@ def _fill(runnalls, full, d, components, packed, born):
         put(one, tiles, i)
         widths[i] = width_of(full, d, covariance)
     for b in range(len(boxes) // box_rows(d)):
-        draw(d, b, weights, means, widths, born, boxes)
+        draw(full, d, b, components, born, boxes)
 
 
 @inlined
@@ -78,15 +79,16 @@ def _merge(runnalls, full, d, components, packed, born, found, birth, pairs):
     tiles, boxes = packed
     costs, places, gone, closest = found
     one, size = np.empty(tile_rows(d, full)), d * d if full else d
+    eight = np.empty(LANES)
     for turn in range(len(pairs)):
-        i = _least(closest)
+        i = _least(closest, eight)
         while born[places[i * REMEMBERED + gone[i]]] >= born[i]:
             if gone[i] < REMEMBERED - 1:
                 gone[i] += 1
                 closest[i] = costs[i * REMEMBERED + gone[i]]
             else:
                 _look(runnalls, full, d, i, components, packed, born, found)
-            i = _least(closest)
+            i = _least(closest, eight)
         j = places[i * REMEMBERED + gone[i]]
         i, j = min(i, j), max(i, j)
         pairs[turn, 0], pairs[turn, 1] = i, j
@@ -96,15 +98,15 @@ def _merge(runnalls, full, d, components, packed, born, found, birth, pairs):
         put(one, tiles, j)
         widths[j] = width_of(full, d, covariance)
         closest[i], born[i], born[j] = np.inf, GONE, birth + turn
-        draw(d, i // LANES, weights, means, widths, born, boxes)
-        draw(d, j // LANES, weights, means, widths, born, boxes)
+        draw(full, d, i // LANES, components, born, boxes)
+        draw(full, d, j // LANES, components, born, boxes)
         _look(runnalls, full, d, j, components, packed, born, found)
 
 
-@compiled
+@making
 def _look(runnalls, full, d, i, components, packed, born, found):
     """The nearest of what was born before i, to `found`."""
-    weights, means, _, widths = components
+    weights, means, covariances, widths = components
     tiles, boxes = packed
     costs, places, gone, closest = found
     start, last = i * REMEMBERED, i * REMEMBERED + REMEMBERED - 1
@@ -113,16 +115,19 @@ def _look(runnalls, full, d, i, components, packed, born, found):
     one, least = np.empty(tile_rows(d, full)), np.empty(len(born) // LANES)
     scratch, limit, out = np.empty(scratch_size(d)), np.empty(LANES), np.empty(LANES)
     take(tiles, i, one)
-    bounds(runnalls, d, weights[i], means[i * d : (i + 1) * d], widths[i], boxes, least)
+    size = d * d if full else d
+    covariance = covariances[i * size : (i + 1) * size]
+    mean = means[i * d : (i + 1) * d]
+    bounds(runnalls, full, d, weights[i], mean, covariance, widths[i], boxes, least)
     for turn in range(_FIRST + 1):
         # The tiles of least bounds first: what is found there rules most others out.
         b, stop = 0, len(least)
         if turn < _FIRST:
-            b = _least(least)
+            b = _least(least, out)
             stop = b + 1
         while b < stop:
-            if least[b] <= costs[last]:
-                least[b] = np.nan  # never again
+            if least[b] <= costs[last] and least[b] < np.inf:
+                least[b] = np.inf  # never again
                 _visit(
                     runnalls, full, d, i, b, one, tiles, born, limit, scratch, out, costs, places
                 )
@@ -130,19 +135,20 @@ def _look(runnalls, full, d, i, components, packed, born, found):
     gone[i], closest[i] = 0, costs[start]
 
 
-@inlined
+@compiled
 def _visit(runnalls, full, d, i, b, one, tiles, born, limit, scratch, out, costs, places):
     """Remember what is near enough in tile b."""
     start, last = i * REMEMBERED, i * REMEMBERED + REMEMBERED - 1
-    older = 0
-    for lane in range(LANES):
-        limit[lane] = -np.inf
-        if born[b * LANES + lane] < born[i]:
-            older, limit[lane] = older + 1, costs[last]
+    # In one piece: which of eight are older is chance, and a branch for each costs more than all costs.
+    limits = kept8(born, b * LANES, born[i], splat8(costs[last]))
+    if not lanes_above(limits, splat8(-np.inf)):
+        return
+    store8(limit, 0, limits)
     base = b * LANES * len(one)
-    if older and cost_of_tile(runnalls, full, d, one, tiles, base, limit, scratch, out):
-        for lane in range(LANES):
-            if out[lane] <= limit[lane]:
+    if cost_of_tile(runnalls, full, d, one, tiles, base, limit, scratch, out):
+        beyond = lanes_above(load8(out, 0), limits)
+        for lane in range(LANES if beyond != ALL else 0):
+            if not beyond >> lane & 1:
                 _remember(out[lane], b * LANES + lane, start, last, costs, places)
 
 
@@ -159,11 +165,20 @@ def _remember(cost, m, start, last, costs, places):
 
 
 @compiled
-def _least(values):
-    best, at = np.inf, 0
-    for i in range(len(values)):
-        if values[i] < best:
-            best, at = values[i], i
+def _least(values, scratch):
+    """Where the least of whole eights of values stands, the first of equals."""
+    lowest = load8(values, 0)
+    for at in range(LANES, len(values), LANES):
+        lowest = minimum8(lowest, load8(values, at))
+    store8(scratch, 0, lowest)
+    best = scratch[0]
+    for lane in range(1, LANES):
+        best = min(best, scratch[lane])
+    at, limit = 0, splat8(best)
+    while lanes_above(load8(values, at), limit) == ALL:
+        at += LANES
+    while values[at] > best:
+        at += 1
     return at
 
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from gmm_core.kernels.options import compiled, entry
+from gmm_core.kernels.options import compiled, entry, making
 from gmm_core.kernels.spans import diag_span, in_given_order
 
 __all__ = ["CONVERGED", "FURTHER", "LEFT", "ascend"]
@@ -65,7 +65,7 @@ def log_norm(state):
     return total
 
 
-@compiled
+@making
 def expectation(cells, state, offsets, sums, ends):
     """One E-step: `sums` (k, 3) weight, mean and scatter, and in `ends` the log-likelihood, nats.
 

@@ -7,25 +7,14 @@ exponent and what is left needs no rounding.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numba.extending import overload
+from llvmlite import ir
+from numba.extending import intrinsic
 
-from gmm_core.kernels.options import compiled
-from gmm_core.kernels.vectors import (
-    add,
-    div,
-    exponent,
-    fma,
-    mantissa,
-    maximum,
-    mul,
-    splat,
-    sub,
-    times_power_of_two,
-)
+from gmm_core.kernels.emit import fused, integers, larger
+from gmm_core.kernels.vectors import exponent_of, mantissa_of
 
 __all__ = ["exp2", "log2"]
 
@@ -54,90 +43,71 @@ _EXP_32 = (
 )
 
 
-def exp2(x: Any) -> Any:
+# Coefficients of log2 m = s (c_0 + c_1 s^2 + c_2 s^4 + ...), s = (m - 1) / (m + 1): twice artanh s in bits.
+_LOG = tuple(2 / math.log(2) / (2 * n + 1) for n in range(11))
+_LOG_32 = _LOG[:5]
+
+
+@intrinsic
+def exp2(typing: Any, x: Any) -> Any:
     """2**x of a vector with lanes of 0 or less; never below 2**-1020 (float32: 2**-124), so never
     subnormal, which would be slow."""
-    raise NotImplementedError  # compiled code only
+    wide = x.element.bitwidth == 64
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = args[0].type
+        bounded = larger(builder, args[0], _constant(kind, -1020 if wide else -124))
+        magic = _constant(kind, 1.5 * 2**52 if wide else 1.5 * 2**23)
+        whole = builder.fadd(bounded, magic)
+        r = builder.fsub(bounded, builder.fsub(whole, magic))
+        power = _power_64(builder, r) if wide else _horner(builder, r, _EXP_32)
+        power = fused(builder, power, r, _constant(kind, 1.0))
+        # n stands in the lowest bits of the sum with the magic number, and is added to the exponent.
+        bits, n = (builder.bitcast(one, integers(kind)) for one in (power, whole))
+        moved = builder.shl(n, ir.Constant(integers(kind), [52 if wide else 23] * kind.count))
+        return builder.bitcast(builder.add(bits, moved), kind)
+
+    return x(x), code
 
 
-def log2(x: Any) -> Any:
+@intrinsic
+def log2(typing: Any, x: Any) -> Any:
     """Logarithm to base 2 of a vector with positive, normal lanes."""
-    raise NotImplementedError  # compiled code only
+    wide = x.element.bitwidth == 64
 
-
-@overload(exp2)
-def _exp2(x: Any) -> Callable[[Any], Any]:
-    real = np.float64 if x.element.bitwidth == 64 else np.float32
-    wide = real is np.float64
-    least = real(-1020 if wide else -124)
-    magic = real(1.5 * 2**52 if wide else 1.5 * 2**23)
-    one = real(1)
-    c1, c2, c3, c4, c5, c6, *rest = (real(c) for c in (_EXP_64 if wide else _EXP_32))
-    c7, c8, c9, c10 = rest or [real(0)] * 4
-
-    def reduced(x: Any) -> Any:
-        x = maximum(x, splat(least))
-        whole = add(x, splat(magic))
-        return whole, sub(x, sub(whole, splat(magic)))
-
-    reduced = compiled(reduced)
-
-    def exp2_64(x: Any) -> Any:
-        whole, r = reduced(x)
-        r2 = mul(r, r)
-        a = fma(
-            fma(fma(fma(splat(c9), r2, splat(c7)), r2, splat(c5)), r2, splat(c3)), r2, splat(c1)
-        )
-        b = fma(
-            fma(fma(fma(splat(c10), r2, splat(c8)), r2, splat(c6)), r2, splat(c4)), r2, splat(c2)
-        )
-        p = fma(b, r, a)
-        return times_power_of_two(fma(p, r, splat(one)), whole)
-
-    def exp2_32(x: Any) -> Any:
-        whole, r = reduced(x)
-        p = fma(fma(fma(splat(c6), r, splat(c5)), r, splat(c4)), r, splat(c3))
-        p = fma(fma(p, r, splat(c2)), r, splat(c1))
-        return times_power_of_two(fma(p, r, splat(one)), whole)
-
-    return exp2_64 if wide else exp2_32
-
-
-@overload(log2)
-def _log2(x: Any) -> Callable[[Any], Any]:
-    real = np.float64 if x.element.bitwidth == 64 else np.float32
-    wide = real is np.float64
-    magic = real(2.0**52 + 1022 if wide else 2.0**23 + 126)
-    half_root, half, one = real(_HALF_ROOT), real(0.5), real(1)
-    # log m = 2 artanh s = 2 s (1 + s^2 / 3 + s^4 / 5 + ...) with s = (m - 1) / (m + 1).
-    bits = 1 / math.log(2)
-    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10 = (real(2 * bits / (2 * n + 1)) for n in range(11))
-
-    def split(x: Any) -> Any:
-        m = mantissa(x)
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = args[0].type
+        magic = 2.0**52 + 1022 if wide else 2.0**23 + 126
+        m = mantissa_of(builder, args[0])
         # 1 where m is above the root of 2, else 0: then m is halved. Exactly, or the logarithm of
         # what is next to 1 had no digit right.
-        above = sub(exponent(mul(m, splat(half_root))), splat(magic))
-        n = add(sub(exponent(x), splat(magic + one)), above)
-        m = fma(mul(m, splat(-half)), above, m)
-        return n, div(sub(m, splat(one)), add(m, splat(one)))
+        beside = builder.fmul(m, _constant(kind, _HALF_ROOT))
+        above = builder.fsub(exponent_of(builder, beside), _constant(kind, magic))
+        n = builder.fsub(exponent_of(builder, args[0]), _constant(kind, magic + 1))
+        n = builder.fadd(n, above)
+        m = fused(builder, builder.fmul(m, _constant(kind, -0.5)), above, m)
+        one = _constant(kind, 1.0)
+        s = builder.fdiv(builder.fsub(m, one), builder.fadd(m, one))
+        factor = _horner(builder, builder.fmul(s, s), _LOG if wide else _LOG_32)
+        return fused(builder, factor, s, n)
 
-    split = compiled(split)
+    return x(x), code
 
-    def log2_64(x: Any) -> Any:
-        n, s = split(x)
-        z = mul(s, s)
-        p = fma(fma(splat(c10), z, splat(c9)), z, splat(c8))
-        p = fma(fma(fma(p, z, splat(c7)), z, splat(c6)), z, splat(c5))
-        p = fma(fma(fma(p, z, splat(c4)), z, splat(c3)), z, splat(c2))
-        p = fma(fma(p, z, splat(c1)), z, splat(c0))
-        return fma(p, s, n)
 
-    def log2_32(x: Any) -> Any:
-        n, s = split(x)
-        z = mul(s, s)
-        p = fma(fma(splat(c4), z, splat(c3)), z, splat(c2))
-        p = fma(fma(p, z, splat(c1)), z, splat(c0))
-        return fma(p, s, n)
+def _power_64(builder: Any, r: Any) -> Any:
+    """The even and the odd powers apart: two shorter chains of operations that wait for each other."""
+    square = builder.fmul(r, r)
+    even, odd = (_horner(builder, square, _EXP_64[first::2]) for first in (0, 1))
+    return fused(builder, odd, r, even)
 
-    return log2_64 if wide else log2_32
+
+def _horner(builder: Any, x: Any, coefficients: Sequence[float]) -> Any:
+    """The polynomial with these coefficients, lowest power first."""
+    value = _constant(x.type, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        value = fused(builder, value, x, _constant(x.type, coefficient))
+    return value
+
+
+def _constant(kind: Any, value: float) -> Any:
+    return ir.Constant(kind, [float(value)] * kind.count)

@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from gmm_core.kernels.eights import ALL, LANES, load8, logs, splat8, spread8, store8
-from gmm_core.kernels.options import compiled, inlined
+from gmm_core.kernels.options import compiled, inlined, making
 from gmm_core.kernels.vectors import (
     add,
     div,
@@ -176,7 +176,7 @@ def _beyond(half, bits, product, behind, highest):
     return lanes_above(sub(mul(half, add(bits, least)), behind), highest) == ALL
 
 
-@compiled
+@making
 def pack(runnalls, full, d, weight, mean, covariance, one):
     """A component's numbers, in the order of a tile's rows, to `one`.
 

@@ -17,15 +17,23 @@ from gmm_core.kernels.turns import transpose_rows
 from gmm_core.kernels.vectors import (
     add,
     fma,
+    high,
+    join4,
     lanes_above,
     load,
+    load2,
+    load4,
+    low,
     mul,
     ones_in,
     place_at,
     put_four,
     scale_of,
     splat,
+    splat2,
+    splat4,
     spread,
+    spread4,
     step_to,
     store,
     sub,
@@ -77,12 +85,17 @@ def select(share, first, count, limit, places):
 
 
 @compiled
-def gather(source, base, d, scaling, share, first, factor, chosen, means, at, T, part, y, z):
+def gather(rows, d, scaling, share, first, factor, chosen, means, at, T, part, y, z):
     """The rows at `chosen` (places, start, stop), turned: centred in `y`, times their share in `z`.
 
-    Returns their number, rounded up to whole vectors by rows that weigh nothing.
+    Parameters
+    ----------
+    rows : as `tiles.bring_any` has them. Where there is an order, places become the rows' numbers.
+
+    Returns how many there are, rounded up to whole vectors by rows that weigh nothing.
     """
     L = VECTOR_BYTES // share.itemsize
+    source, base, order = rows
     places, start, stop = chosen
     count = stop - start
     whole = (count + L - 1) // L * L
@@ -90,6 +103,8 @@ def gather(source, base, d, scaling, share, first, factor, chosen, means, at, T,
     while a < count:
         t = place_at(places, start + a)
         scale_of(part, a, share, first + t, factor, t)
+        if len(order):
+            places[start + a] = order[t]
         a = step_to(a + 1)
     for a in range(count, whole):
         places[start + a] = 0
@@ -98,11 +113,11 @@ def gather(source, base, d, scaling, share, first, factor, chosen, means, at, T,
     for j in range(0, len(shift), L):
         less, times = load(shift, j), load(inverse, j)
         plus = sub(load(ones, j), load(means, at + j))
-        from_, a = base + j, 0
+        column, a = base + j, 0
         while a < whole:
             to, weight = j * T + a, load(part, a)
             here = start + a
-            transpose_rows(y, z, to, T, source, places, here, d, from_, less, times, plus, weight)
+            transpose_rows(y, z, to, T, source, places, here, d, column, less, times, plus, weight)
             a = step_to(a + L)
     return whole
 
@@ -117,35 +132,30 @@ def scatter(y, from_, z, count, size, T, sums, at):
     for i in range(0, size, 2):
         for j in range(0, i + 2, 4):
             p = at + (i * size + j) * L
-            q = p + size * L
-            a0, a1, b0, b1 = load(sums, p), load(sums, p + L), load(sums, q), load(sums, q + L)
-            zi, yj = i * T, from_ + j * T
+            q, zi, yj = p + size * L, i * T, from_ + j * T
+            end = zi + count
             if j == i:
-                t = 0
-                while t < count:
-                    u, v = load(z, zi + t), load(z, zi + T + t)
-                    y0, y1 = load(y, yj + t), load(y, yj + T + t)
+                a0, a1, b0, b1 = load(sums, p), load(sums, p + L), load(sums, q), load(sums, q + L)
+                while zi < end:
+                    u, v, y0, y1 = load(z, zi), load(z, zi + T), load(y, yj), load(y, yj + T)
                     a0, a1, b0, b1 = fma(u, y0, a0), fma(u, y1, a1), fma(v, y0, b0), fma(v, y1, b1)
-                    t = step_to(t + L)
+                    yj += L
+                    zi = step_to(zi + L)
+                store(sums, p, a0)
+                store(sums, p + L, a1)
+                store(sums, q, b0)
+                store(sums, q + L, b1)
             else:
-                a2, a3 = load(sums, p + 2 * L), load(sums, p + 3 * L)
-                b2, b3 = load(sums, q + 2 * L), load(sums, q + 3 * L)
-                t = 0
-                while t < count:
-                    u, v = load(z, zi + t), load(z, zi + T + t)
-                    y0, y1 = load(y, yj + t), load(y, yj + T + t)
-                    y2, y3 = load(y, yj + 2 * T + t), load(y, yj + 3 * T + t)
-                    a0, a1, a2, a3 = fma(u, y0, a0), fma(u, y1, a1), fma(u, y2, a2), fma(u, y3, a3)
-                    b0, b1, b2, b3 = fma(v, y0, b0), fma(v, y1, b1), fma(v, y2, b2), fma(v, y3, b3)
-                    t = step_to(t + L)
-                store(sums, p + 2 * L, a2)
-                store(sums, p + 3 * L, a3)
-                store(sums, q + 2 * L, b2)
-                store(sums, q + 3 * L, b3)
-            store(sums, p, a0)
-            store(sums, p + L, a1)
-            store(sums, q, b0)
-            store(sums, q + L, b1)
+                a, b = load4(sums, p), load4(sums, q)
+                while zi < end:
+                    u, v = load(z, zi), load(z, zi + T)
+                    three = yj + 3 * T
+                    four = join4(load(y, yj), load(y, yj + T), load(y, three - T), load(y, three))
+                    a, b = fma(join4(u, u, u, u), four, a), fma(join4(v, v, v, v), four, b)
+                    yj += L
+                    zi = step_to(zi + L)
+                store(sums, p, a)
+                store(sums, q, b)
 
 
 @compiled
@@ -187,23 +197,19 @@ def diag_moments(x, share, factor, means, listed, k, d, width, T, sums):
         _apportion(share, slot * T, factor, T, sums, base)
         for i in range(d):
             p = base + (1 + 2 * i) * L
-            s0, q0 = load(sums, p), load(sums, p + L)
-            s1 = splat(x.dtype.type(0))
-            s2, s3, q1, q2, q3 = s1, s1, s1, s1, s1
-            mean = spread(means, c * width + i)
+            first = second = splat4(x.dtype.type(0))
+            mean = spread4(means, c * width + i)
             at, by = i * T, slot * T
             end = at + T
             while at < end:
-                y0, y1 = sub(load(x, at), mean), sub(load(x, at + L), mean)
-                y2, y3 = sub(load(x, at + 2 * L), mean), sub(load(x, at + 3 * L), mean)
-                z0, z1 = mul(y0, load(share, by)), mul(y1, load(share, by + L))
-                z2, z3 = mul(y2, load(share, by + 2 * L)), mul(y3, load(share, by + 3 * L))
-                s0, s1, s2, s3 = add(s0, z0), add(s1, z1), add(s2, z2), add(s3, z3)
-                q0, q1, q2, q3 = fma(z0, y0, q0), fma(z1, y1, q1), fma(z2, y2, q2), fma(z3, y3, q3)
+                y = sub(load4(x, at), mean)
+                z = mul(y, load4(share, by))
+                first, second = add(first, z), fma(z, y, second)
                 by += 4 * L
                 at = step_to(at + 4 * L)
-            store(sums, p, add(add(s0, s1), add(s2, s3)))
-            store(sums, p + L, add(add(q0, q1), add(q2, q3)))
+            first, second = add(low(first), high(first)), add(low(second), high(second))
+            store(sums, p, add(load(sums, p), add(low(first), high(first))))
+            store(sums, p + L, add(load(sums, p + L), add(low(second), high(second))))
 
 
 @compiled
@@ -225,53 +231,29 @@ def diag_moments_of_all(x, squares, share, factor, listed, k, d, T, sums):
         for i in range(0, even, 2):
             p = listed[slot] * size + (1 + 2 * i) * L
             q = listed[slot + 1] * size + (1 + 2 * i) * L
-            a0, a1, a2, a3 = _four(sums, p)
-            b0, b1, b2, b3 = _four(sums, q)
+            a, b = load4(sums, p), load4(sums, q)
             by, at = slot * T, i * T
             end = at + T
             while at < end:
-                u, v = load(share, by), load(share, by + T)
-                x0, s0, x1, s1 = (
-                    load(x, at),
-                    load(squares, at),
-                    load(x, at + T),
-                    load(squares, at + T),
-                )
-                a0, a1, a2, a3 = fma(u, x0, a0), fma(u, s0, a1), fma(u, x1, a2), fma(u, s1, a3)
-                b0, b1, b2, b3 = fma(v, x0, b0), fma(v, s0, b1), fma(v, x1, b2), fma(v, s1, b3)
+                u, v, more = load(share, by), load(share, by + T), at + T
+                four = join4(load(x, at), load(squares, at), load(x, more), load(squares, more))
+                a, b = fma(join4(u, u, u, u), four, a), fma(join4(v, v, v, v), four, b)
                 by += L
                 at = step_to(at + L)
-            _put(sums, p, a0, a1, a2, a3)
-            _put(sums, q, b0, b1, b2, b3)
-
-
-@compiled
-def _four(sums, at):
-    L = VECTOR_BYTES // sums.itemsize
-    return load(sums, at), load(sums, at + L), load(sums, at + 2 * L), load(sums, at + 3 * L)
-
-
-@compiled
-def _put(sums, at, a, b, c, d):
-    L = VECTOR_BYTES // sums.itemsize
-    store(sums, at, a)
-    store(sums, at + L, b)
-    store(sums, at + 2 * L, c)
-    store(sums, at + 3 * L, d)
+            store(sums, p, a)
+            store(sums, q, b)
 
 
 @compiled
 def _apportion(share, at, factor, T, sums, to):
     """Make shares of one component those of each row's weight; their sum is added to `sums[to]`."""
     L = VECTOR_BYTES // share.itemsize
-    n0, n1 = load(sums, to), splat(share.dtype.type(0))
+    own = splat2(share.dtype.type(0))
     for t in range(0, T, 2 * L):
-        r0 = mul(load(share, at + t), load(factor, t))
-        r1 = mul(load(share, at + t + L), load(factor, t + L))
-        store(share, at + t, r0)
-        store(share, at + t + L, r1)
-        n0, n1 = add(n0, r0), add(n1, r1)
-    store(sums, to, add(n0, n1))
+        part = mul(load2(share, at + t), load2(factor, t))
+        store(share, at + t, part)
+        own = add(own, part)
+    store(sums, to, add(load(sums, to), add(low(own), high(own))))
 
 
 @compiled

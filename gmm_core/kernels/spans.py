@@ -39,18 +39,20 @@ from gmm_core.kernels.moments import (
     select,
     weigh_all,
 )
-from gmm_core.kernels.options import compiled, entry
+from gmm_core.kernels.options import compiled, entry, making
 from gmm_core.kernels.shares import joint_diag_of, joint_full_of, mark, share_out
 from gmm_core.kernels.tiles import (
-    bring,
-    copy_rows,
+    APART,
+    SPARE,
+    bring_any,
     count_up,
     fill,
     list_components,
-    take_rows,
+    supply,
     tile_rows,
     weigh,
 )
+from gmm_core.kernels.vectors import clear
 
 __all__ = ["diag_span", "full_span", "in_given_order"]
 
@@ -67,7 +69,7 @@ def full_span(values, d, given, order, scaling, model, limit, common, moments, e
     whiteners, bias, offsets, origins, background = model
     places, masks, marks, gap, floor = order
     L, kind = VECTOR_BYTES // values.itemsize, values.dtype
-    k, width, n = len(offsets), len(scaling[0]), _count(values, d, places, masks)
+    k, width, n = len(offsets), len(scaling[0]), len(places) if len(masks) else len(values) // d
     size = d + 1 + ((d + 1) & 1)
     most = width if width > size else size
     T = tile_rows(width, values.itemsize)
@@ -81,17 +83,20 @@ def full_span(values, d, given, order, scaling, model, limit, common, moments, e
     listed, m, seen = np.empty(k + 1, np.int64), k, np.int64(0)
     fill(weight, 1)
     for zeros in (y, z, room[1], sums, end_sums):
-        fill(zeros, 0)
-    fill(room[0], 0)
+        clear(zeros, 0, len(zeros))
+    clear(room[0], 0, len(room[0]))
     count_up(listed)
     for stack, first in enumerate(range(0, n, B)):
         count = B if n - first > B else n - first
         if len(masks):
             m, seen = list_components(masks[stack], listed), seen | masks[stack]
-        source, base, alike = _rows(values, d, given, (places, masks), first, count, spare, weight)
+        alike = weigh(given, places, masks, first, count, weight)
+        at = supply(values, d, places, masks, first, count, B, spare)
+        source, base = spare if at == SPARE else values, at if at > 0 else 0
+        order = places[first:] if at == APART else places[:0]
         for into in range(0, count, T):
             at = into * width
-            bring(source, base + into * d, d, scaling, T, turned, at)
+            bring_any((source, base + into * d, order), d, scaling, T, turned, at)
             for slot in range(m):
                 c, to = listed[slot], slot * B + into
                 joint_full_of(c, turned, at, whiteners, bias, offsets, d, T, share, to)
@@ -102,7 +107,7 @@ def full_span(values, d, given, order, scaling, model, limit, common, moments, e
                 own = marks[first + into : first + (into + T if into + T < count else count)]
                 mark(share, into, B, k, tops, floor, gap, own)
         for slot in range(m):
-            rows = (source, base, d, scaling, turned, count, T, width, size)
+            rows = ((source, base, order), d, scaling, turned, count, T, width, size)
             own = (origins, listed[slot], slot * B, limit, common)
             _add_moments(rows, share, factor, own, room, sums)
         if (first + B) // T % (_STACK * _STACKS) == 0 or first + B >= n:
@@ -112,30 +117,9 @@ def full_span(values, d, given, order, scaling, model, limit, common, moments, e
 
 
 @compiled
-def _count(values, d, places, masks):
-    return len(values) // d if len(masks) == 0 else len(places)
-
-
-@compiled
-def _rows(values, d, given, order, first, count, spare, weight):
-    """Where the next rows are that tiles are made of, and whether all of them weigh 1."""
-    places, masks = order
-    source, base = values, first * d
-    if len(masks):
-        alike = take_rows(values, d, given, places[first : first + count], spare, weight)
-        source, base = spare, 0
-    else:
-        alike = weigh(given, first, count, len(weight), weight)
-        if base + len(spare) > len(values):
-            copy_rows(values, base, spare)
-            source, base = spare, 0
-    return source, base, alike
-
-
-@compiled
 def _add_moments(rows, share, factor, own, room, sums):
     """Add the moments of one component's share in the tiles at hand."""
-    source, base, d, scaling, turned, count, T, width, size = rows
+    given, d, scaling, turned, count, T, width, size = rows
     origins, c, by, limit, common = own
     places, part, y, z = room
     to, mean = c * size * size * (VECTOR_BYTES // share.itemsize), c * width
@@ -152,7 +136,7 @@ def _add_moments(rows, share, factor, own, room, sums):
         else:
             chosen = (places, start, start + T if start + T < found else found)
             some = gather(
-                source, base, d, scaling, share, by, factor, chosen, origins, mean, T, part, y, z
+                given, d, scaling, share, by, factor, chosen, origins, mean, T, part, y, z
             )
         scatter(centred, at, z, some, size, T, sums, to)
 
@@ -170,7 +154,7 @@ def diag_span(values, d, given, order, scaling, model, limit, common, moments, e
     whiteners, bias, offsets, origins, background = model
     places, masks, marks, gap, floor = order
     L, kind = VECTOR_BYTES // values.itemsize, values.dtype
-    k, width, n = len(offsets), len(scaling[0]), _count(values, d, places, masks)
+    k, width, n = len(offsets), len(scaling[0]), len(places) if len(masks) else len(values) // d
     T = tile_rows(width, values.itemsize)
     turned, spare = np.empty(T * width, kind), np.empty(T * d + width, kind)
     squares = np.empty(T * width, kind)
@@ -181,15 +165,18 @@ def diag_span(values, d, given, order, scaling, model, limit, common, moments, e
     listed, m, seen = np.empty(k + 1, np.int64), k, np.int64(0)
     fill(weight, 1)
     for zeros in (squares, share, sums, end_sums):
-        fill(zeros, 0)
+        clear(zeros, 0, len(zeros))
     count_up(listed)
     for tile, first in enumerate(range(0, n, T)):
         count = T if n - first > T else n - first
         if len(masks):
             m, seen = list_components(masks[tile], listed), seen | masks[tile]
             listed[m] = k
-        source, base, alike = _rows(values, d, given, (places, masks), first, count, spare, weight)
-        bring(source, base, d, scaling, T, turned, 0)
+        alike = weigh(given, places, masks, first, count, weight)
+        at = supply(values, d, places, masks, first, count, T, spare)
+        source, base = spare if at == SPARE else values, at if at > 0 else 0
+        order = places[first:] if at == APART else places[:0]
+        bring_any((source, base, order), d, scaling, T, turned, 0)
         for slot in range(m):
             joint_diag_of(listed[slot], turned, whiteners, bias, offsets, d, T, share, slot * T)
         share_out(share, 0, T, alike, weight, background, m, T, tops, grounds, factor, end_sums)
@@ -205,7 +192,7 @@ def diag_span(values, d, given, order, scaling, model, limit, common, moments, e
             seen = np.int64(0)
 
 
-@compiled
+@making
 def in_given_order(real):
     """The `order` of all rows as they stand, which nobody marks; `real` is any number of the rows' type."""
     places, bits = np.empty(0, np.uint16), np.empty(0, np.uint32)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 
 from gmm_core.kernels.options import compiled, entry
+from gmm_core.kernels.vectors import clear
 
 __all__ = ["between"]
 
@@ -42,31 +43,32 @@ def between(
 
     Returns whether to make the E-step.
     """
-    k = len(model[2])
+    empty, longest, furthest, lost, distant, idle, tiny = limits
+    _, _, offsets, origins, _ = model
+    k = len(offsets)
     if not first:
         side = 1 - at[1]
-        if not _centred(k, d, full, limits, white, model[3], moments, ends, statistics[side]):
+        bounds = (lost, distant, idle, tiny)
+        if not _centred(k, d, full, bounds, white, origins, moments, ends, statistics[side]):
             return False
         at[0], at[1] = at[0] + 1, side
         trace[at[0]] = _BIT * ends[0] / _total(k, statistics[side])
         if at[0] == len(trace) - 1 or not trace[at[0]] - trace[at[0] - 1] >= tol:
             return False
     state = parameters[1 - at[1]]
-    if not _maximised(k, d, d + 1 if full else 1, limits, statistics[at[1]], added, state):
+    if not _maximised(k, d, d + 1 if full else 1, empty, statistics[at[1]], added, state):
         return False
     if not (_whitened(k, d, state, white, scratch) if full else _narrowed(k, d, state, white)):
         return False
-    at[2] = _modelled(k, d, full, limits, white, state, model)
-    for i in range(len(moments)):
-        moments[i] = 0.0
-    ends[0], ends[1] = 0.0, 0.0
+    at[2] = _modelled(k, d, full, longest, furthest, white, state, model)
+    clear(moments, 0, len(moments))
+    clear(ends, 0, 2)
     return at[2] >= 0
 
 
 @compiled
-def _maximised(k, d, stride, limits, found, added, state):
+def _maximised(k, d, stride, empty, found, added, state):
     """The M-step; `stride` leads from a variance to the next. False where a component runs empty."""
-    empty = limits[0]
     first, size = k + k * d, (len(found) - k - k * d) // k
     for c in range(k):
         if not found[c] >= empty:
@@ -141,10 +143,9 @@ def _narrowed(k, d, state, white):
 
 
 @compiled
-def _modelled(k, d, full, limits, white, state, model):
+def _modelled(k, d, full, longest, furthest, white, state, model):
     """The span kernels' model of a state. Returns 1 where moments may be summed about 0, 0 where they
     are about the means; -1 where differences of whitened rows and means would be imprecise."""
-    longest, furthest = limits[1], limits[2]
     whiteners, bias, offsets, origins, _ = model
     rows, width = len(bias) // k, len(origins) // k
     central = 1
@@ -174,9 +175,9 @@ def _modelled(k, d, full, limits, white, state, model):
 
 
 @compiled
-def _centred(k, d, full, limits, white, origins, moments, ends, found):
+def _centred(k, d, full, bounds, white, origins, moments, ends, found):
     """Statistics of the spans' sums. False where they lack precision."""
-    lost, distant, idle, tiny = limits[3], limits[4], limits[5], limits[6]
+    lost, distant, idle, tiny = bounds
     if not ends[0] > lost:
         return False
     width, length = len(origins) // k, len(moments) // k

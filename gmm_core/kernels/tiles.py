@@ -11,18 +11,20 @@ import numpy as np
 
 from gmm_core.kernels.emit import VECTOR_BYTES
 from gmm_core.kernels.options import compiled
-from gmm_core.kernels.turns import transpose
-from gmm_core.kernels.vectors import load, place_at, step_to, store
+from gmm_core.kernels.turns import prefetch_rows, transpose, transpose_at
+from gmm_core.kernels.vectors import clear, copy, load, place_at, step_to
 
 __all__ = [
+    "APART",
+    "SPARE",
     "bring",
-    "copy_rows",
+    "bring_any",
     "count_up",
     "fill",
     "lanes",
     "list_components",
     "padded",
-    "take_rows",
+    "supply",
     "tile_rows",
     "weigh",
 ]
@@ -30,6 +32,9 @@ __all__ = [
 
 _MOST_ROWS = 224  # of a tile
 _CACHE = 32_768  # bytes of a tile's rows: the first-level cache of small processors
+_LINE = 64  # bytes that come from memory together
+SPARE, APART = -1, -2  # beside places in memory
+_AHEAD = 16  # rows from the time they are asked for until they are read
 
 
 def lanes(dtype: Any) -> int:
@@ -78,56 +83,74 @@ def bring(source, at, d, scaling, T, turned, into):
 
 
 @compiled
-def weigh(given, first, count, size, weight):
-    """Weights of `size` rows of which only `count` exist; the others weigh nothing.
-
-    Returns whether all weigh 1.
-    """
-    for t in range(count if len(given) else 0):
-        weight[t] = given[first + t]
-    for t in range(count, size):
-        weight[t] = 0
-    return len(given) == 0 and count == size
+def bring_any(rows, d, scaling, T, turned, into):
+    """As `bring`, T of the `rows` (source, base, order), which are at `source[base]` or, where there is
+    an order, are those of these numbers."""
+    L = VECTOR_BYTES // turned.itemsize
+    source, base, order = rows
+    if len(order) == 0:
+        bring(source, base, d, scaling, T, turned, into)
+        return
+    shift, inverse, ones = scaling
+    line = _LINE // turned.itemsize
+    t = 0
+    while t < T:
+        j = 0
+        while j < d and t + _AHEAD + L <= len(order):
+            prefetch_rows(source, order, t + _AHEAD, d, j)
+            j = step_to(j + line)
+        for j in range(0, len(shift), L):
+            to, less, times, plus = (
+                into + j * T + t,
+                load(shift, j),
+                load(inverse, j),
+                load(ones, j),
+            )
+            transpose_at(turned, to, T, source, order, t, d, j, less, times, plus)
+        t = step_to(t + L)
 
 
 @compiled
-def copy_rows(values, at, spare):
-    """The rows from `values[at]` on at the start of `spare`, which has room behind them.
-
-    Vectors read past the end of a row: the last rows must be where they may.
-    """
-    left = len(values) - at
-    for i in range(left):
-        spare[i] = values[at + i]
-    for i in range(left, len(spare)):
-        spare[i] = 0
-
-
-@compiled
-def take_rows(values, d, given, places, spare, weight):
-    """The rows at `places` and their weights, at the start of `spare` and `weight`; what follows is 0.
-
-    Returns whether all weigh 1, as `weigh` does.
-    """
-    L = VECTOR_BYTES // values.itemsize
-    count, end = len(places), len(values) - L
-    for a in range(count):
-        at, to = place_at(places, a) * d, a * d
-        if at + d <= end:
-            j = 0
-            while j < d:  # beyond the row's end comes the next one, which is written next
-                store(spare, to + j, load(values, at + j))
-                j = step_to(j + L)
-        else:
-            for j in range(d):
-                spare[to + j] = values[at + j]
-    for i in range(count * d, len(spare)):
-        spare[i] = 0
-    for t in range(count if len(given) else 0):
-        weight[t] = given[places[t]]
-    for t in range(count, len(weight)):
-        weight[t] = 0
+def weigh(given, places, masks, first, count, weight):
+    """The weights of the next rows; there is room for more, which weigh 0. Returns whether all weigh 1."""
+    if len(given) and len(masks):
+        for t in range(count):
+            weight[t] = given[places[first + t]]
+    elif len(given):
+        copy(weight, 0, given, first, count)
+    clear(weight, count, len(weight))
     return len(given) == 0 and count == len(weight)
+
+
+@compiled
+def supply(values, d, places, masks, first, count, T, spare):
+    """Where in `values` the next rows begin; or `SPARE`, they were put at the start of `spare`, which has
+    room behind them; or `APART`, they are where their places say.
+
+    Vectors read past the end of a row: of the last rows there is nothing.
+    """
+    base, number, room = first * d, count * d, len(spare) - T * d
+    if len(masks):
+        if count == T and _highest(places, first, count) * d + room <= len(values):
+            return APART
+        for a in range(count):
+            copy(spare, a * d, values, place_at(places, first + a) * d, d)
+    elif base + len(spare) > len(values):
+        number = len(values) - base
+        copy(spare, 0, values, base, number)
+    else:
+        return base
+    clear(spare, number, len(spare))
+    return SPARE
+
+
+@compiled
+def _highest(places, first, count):
+    highest = 0
+    for a in range(first, first + count):
+        place = place_at(places, a)
+        highest = place if place > highest else highest
+    return highest
 
 
 @compiled

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from gmm_core.kernels.emit import I64, pointer_to, read, shuffle, vector_of, write
+from gmm_core.kernels.emit import I64, fused, pointer_to, read, shuffle, vector_of, write
 
-__all__ = ["transpose", "transpose_rows"]
+__all__ = ["prefetch_rows", "transpose", "transpose_at", "transpose_rows"]
 
 
 @intrinsic
@@ -49,6 +50,44 @@ def transpose(
 
 
 @intrinsic
+def transpose_at(
+    typing: Any,
+    target: Any,
+    to: Any,
+    step: Any,
+    source: Any,
+    places: Any,
+    at: Any,
+    stride: Any,
+    first: Any,
+    less: Any,
+    times: Any,
+    plus: Any,
+) -> Any:
+    """As `transpose`, for the rows numbered `places[at], places[at + 1], ...`.
+
+    Row p starts at `source[p * stride + first]`.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target_, to_, step_, source_, places_, at_, stride_, first_, *scaling = args
+        kinds, vector = signature.args, vector_of(source.dtype)
+        where = [context, builder, kinds[3], source_, kinds[4], places_, at_, stride_, first_]
+        rows = [
+            _scaled(builder, read(builder, row, vector), *scaling)
+            for row in _places(vector.count, *where)
+        ]
+        last = pointer_to(context, builder, kinds[0], target_, to_)
+        for c, column in enumerate(_columns(builder, rows)):
+            write(builder, builder.gep(last, [builder.mul(step_, I64(c))]), column)
+        return context.get_dummy_value()
+
+    whole = types.intp
+    kinds = (target, whole, whole, source, places, whole, whole, whole, less, times, plus)
+    return types.void(*kinds), code
+
+
+@intrinsic
 def transpose_rows(
     typing: Any,
     target: Any,
@@ -65,21 +104,16 @@ def transpose_rows(
     plus: Any,
     weight: Any,
 ) -> Any:
-    """As `transpose`, for the rows numbered `places[at], places[at + 1], ...`.
-
-    Row p starts at `source[p * stride + first]`. Into `weighted` goes the same, each row times its
-    lane of `weight`.
-    """
+    """As `transpose_at`. Into `weighted` goes the same, each row times its lane of `weight`."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        y, z, to_, step_, source_, places_, at_, stride_, column_, *scaling, weight_ = args
+        y, z, to_, step_, source_, places_, at_, stride_, first_, *scaling, weight_ = args
         kinds, vector = signature.args, vector_of(source.dtype)
-        rows = []
-        for r in range(vector.count):
-            place = pointer_to(context, builder, kinds[5], places_, builder.add(at_, I64(r)))
-            index = builder.mul(builder.zext(builder.load(place), I64), stride_)
-            first = pointer_to(context, builder, kinds[4], source_, builder.add(index, column_))
-            rows.append(_scaled(builder, read(builder, first, vector), *scaling))
+        where = [context, builder, kinds[4], source_, kinds[5], places_, at_, stride_, first_]
+        rows = [
+            _scaled(builder, read(builder, row, vector), *scaling)
+            for row in _places(vector.count, *where)
+        ]
         y_first = pointer_to(context, builder, kinds[0], y, to_)
         z_first = pointer_to(context, builder, kinds[1], z, to_)
         for c, turned in enumerate(_columns(builder, rows)):
@@ -94,12 +128,50 @@ def transpose_rows(
     return types.void(*kinds), code
 
 
+@intrinsic
+def prefetch_rows(typing: Any, source: Any, places: Any, at: Any, stride: Any, first: Any) -> Any:
+    """Ask for the cache lines in which a vector's worth of rows at places have column `first`.
+
+    Rows in an order of their own are where no processor expects them.
+    """
+    count = vector_of(source.dtype).count
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        source_, places_, *rest = args
+        kinds = signature.args
+        for row in _places(count, context, builder, kinds[0], source_, kinds[1], places_, *rest):
+            # To read, and to keep in all caches.
+            builder.call(ask, [builder.bitcast(row, byte), word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.void(source, places, whole, whole, whole), code
+
+
+def _places(
+    count: int,
+    context: Any,
+    builder: Any,
+    of: Any,
+    source: Any,
+    kind: Any,
+    places: Any,
+    at: Any,
+    stride: Any,
+    first: Any,
+) -> Iterator[Any]:
+    """Where the next rows at places have column `first`."""
+    for r in range(count):
+        place = pointer_to(context, builder, kind, places, builder.add(at, I64(r)))
+        row = builder.mul(builder.zext(builder.load(place), I64), stride)
+        yield pointer_to(context, builder, of, source, builder.add(row, first))
+
+
 def _scaled(builder: Any, row: Any, less: Any, times: Any, plus: Any) -> Any:
-    vector = row.type
-    name = f"llvm.fma.v{vector.count}f{256 // vector.count}"
-    kind = ir.FunctionType(vector, [vector] * 3)
-    multiply_add = cgutils.get_or_insert_function(builder.module, kind, name)
-    return builder.call(multiply_add, [builder.fsub(row, less), times, plus])
+    return fused(builder, builder.fsub(row, less), times, plus)
 
 
 def _columns(builder: Any, rows: list[Any]) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,16 +9,37 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from gmm_core.kernels.emit import I64, Vector, pointer_to, read, repeat, shuffle, vector_of, write
+from gmm_core.kernels.emit import (
+    I64,
+    Vector,
+    fused,
+    integers,
+    larger,
+    pointer_to,
+    read,
+    repeat,
+    shuffle,
+    vector_of,
+    write,
+)
 
 __all__ = [
     "add",
+    "clear",
+    "copy",
     "div",
     "exponent",
+    "exponent_of",
     "fma",
+    "high",
+    "join4",
     "lanes_above",
     "load",
+    "load2",
+    "load4",
+    "low",
     "mantissa",
+    "mantissa_of",
     "maximum",
     "mul",
     "ones_in",
@@ -27,24 +47,31 @@ __all__ = [
     "put_four",
     "scale_of",
     "splat",
+    "splat2",
+    "splat4",
     "spread",
+    "spread2",
+    "spread4",
     "step_to",
     "store",
     "sub",
-    "times_power_of_two",
     "total",
 ]
 
 
-@intrinsic
-def load(typing: Any, array: Any, index: Any) -> Any:
-    """The vector that starts at `array[index]`."""
+def _loading(times: int) -> Any:
+    def typed(typing: Any, array: Any, index: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = pointer_to(context, builder, signature.args[0], args[0], args[1])
+            return read(builder, pointer, vector_of(array.dtype, times))
 
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[0], args[0], args[1])
-        return read(builder, pointer, vector_of(array.dtype))
+        return Vector(array.dtype, times)(array, types.intp), code
 
-    return Vector(array.dtype)(array, types.intp), code
+    return intrinsic(typed)
+
+
+load, load2, load4 = (_loading(times) for times in (1, 2, 4))
+"""The vector, or the two or four vectors, that start at `array[index]`."""
 
 
 @intrinsic
@@ -58,25 +85,63 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
     return types.void(array, types.intp, vector), code
 
 
+def _spreading(times: int) -> Any:
+    def typed(typing: Any, array: Any, index: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = pointer_to(context, builder, signature.args[0], args[0], args[1])
+            return repeat(builder, vector_of(array.dtype, times), builder.load(pointer))
+
+        return Vector(array.dtype, times)(array, types.intp), code
+
+    return intrinsic(typed)
+
+
+spread, spread2, spread4 = (_spreading(times) for times in (1, 2, 4))
+"""`array[index]` in every lane of a vector, or of two or four."""
+
+
+def _splatting(times: int) -> Any:
+    def typed(typing: Any, scalar: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return repeat(builder, vector_of(scalar, times), args[0])
+
+        return Vector(scalar, times)(scalar), code
+
+    return intrinsic(typed)
+
+
+splat, splat2, splat4 = (_splatting(times) for times in (1, 2, 4))
+"""`scalar` in every lane of a vector, or of two or four."""
+
+
 @intrinsic
-def spread(typing: Any, array: Any, index: Any) -> Any:
-    """`array[index]` in every lane."""
+def join4(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Four vectors as one."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[0], args[0], args[1])
-        return repeat(builder, vector_of(array.dtype), builder.load(pointer))
+        lanes = list(range(4 * a.count))
+        first = shuffle(builder, args[0], args[1], lanes[: 2 * a.count])
+        second = shuffle(builder, args[2], args[3], lanes[: 2 * a.count])
+        return shuffle(builder, first, second, lanes)
 
-    return Vector(array.dtype)(array, types.intp), code
+    return Vector(a.element, 4)(a, b, c, d), code
 
 
-@intrinsic
-def splat(typing: Any, scalar: Any) -> Any:
-    """`scalar` in every lane."""
+def _halving(upper: bool) -> Any:
+    def typed(typing: Any, vector: Any) -> Any:
+        half = vector.count // 2
+        lanes = list(range(half, 2 * half) if upper else range(half))
 
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return repeat(builder, vector_of(scalar), args[0])
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return shuffle(builder, args[0], args[0], lanes)
 
-    return Vector(scalar)(scalar), code
+        return Vector(vector.element, vector.times // 2)(vector), code
+
+    return intrinsic(typed)
+
+
+low, high = _halving(False), _halving(True)
+"""The first half of two or four vectors, and the second."""
 
 
 def _arithmetic(instruction: str) -> Any:
@@ -97,10 +162,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = args[0].type
-        name = f"llvm.fma.v{vector.count}f{a.element.bitwidth}"
-        kind = ir.FunctionType(vector, [vector] * 3)
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+        return fused(builder, *args)
 
     return a(a, b, c), code
 
@@ -110,7 +172,7 @@ def maximum(typing: Any, a: Any, b: Any) -> Any:
     """The larger of each pair of lanes."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[0], args[1])
+        return larger(builder, *args)
 
     return a(a, b), code
 
@@ -142,61 +204,68 @@ def lanes_above(typing: Any, vector: Any, limit: Any) -> Any:
     return types.intp(vector, limit), code
 
 
-def _on_bits(change: Callable[[Any, Any, bool], Any]) -> Any:
-    """An operation on the lanes as integers; `change` is told whether they have 64 bits."""
+def exponent_of(builder: Any, x: Any) -> Any:
+    """Biased exponent of positive lanes, plus 2**52 (float32: 2**23)."""
+    kind, wide = integers(x.type), x.type.element == ir.DoubleType()
+    shifted = builder.lshr(builder.bitcast(x, kind), _all(kind, 52 if wide else 23))
+    lifted = builder.or_(shifted, _all(kind, 0x433 << 52 if wide else 0x96 << 23))
+    return builder.bitcast(lifted, x.type)
 
+
+def mantissa_of(builder: Any, x: Any) -> Any:
+    """Lanes divided by the power of two that brings them to [1, 2)."""
+    kind, wide = integers(x.type), x.type.element == ir.DoubleType()
+    kept = builder.and_(builder.bitcast(x, kind), _all(kind, (1 << (52 if wide else 23)) - 1))
+    return builder.bitcast(
+        builder.or_(kept, _all(kind, 0x3FF << 52 if wide else 0x7F << 23)), x.type
+    )
+
+
+def _all(kind: Any, value: int) -> Any:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def _emitted(emit: Callable[[Any, Any], Any]) -> Any:
     def typed(typing: Any, vector: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            wide = vector.element.bitwidth == 64
-            kind = ir.VectorType(ir.IntType(64 if wide else 32), vector.count)
-            bits = builder.bitcast(args[0], kind)
-
-            def constant(value: int) -> Any:
-                return ir.Constant(kind, [value] * vector.count)
-
-            done = change(functools.partial(_apply, builder, constant), bits, wide)
-            return builder.bitcast(done, args[0].type)
+            return emit(builder, args[0])
 
         return vector(vector), code
 
     return intrinsic(typed)
 
 
-def _apply(builder: Any, constant: Any, instruction: str, bits: Any, value: int) -> Any:
-    return getattr(builder, instruction)(bits, constant(value))
-
-
-def _exponent(apply: Any, bits: Any, wide: bool) -> Any:
-    shifted = apply("lshr", bits, 52 if wide else 23)
-    return apply("or_", shifted, 0x433 << 52 if wide else 0x96 << 23)
-
-
-def _mantissa(apply: Any, bits: Any, wide: bool) -> Any:
-    kept = apply("and_", bits, (1 << 52) - 1 if wide else (1 << 23) - 1)
-    return apply("or_", kept, 0x3FF << 52 if wide else 0x7F << 23)
-
-
-exponent = _on_bits(_exponent)
-"""Biased exponent of positive lanes, plus 2**52 (float32: 2**23)."""
-mantissa = _on_bits(_mantissa)
-"""Lanes divided by the power of two that brings them to [1, 2)."""
+exponent, mantissa = _emitted(exponent_of), _emitted(mantissa_of)
+"""`exponent_of` and `mantissa_of`, for compiled code."""
 
 
 @intrinsic
-def times_power_of_two(typing: Any, vector: Any, power: Any) -> Any:
-    """`vector` times 2**n for lanes of n + 1.5 * 2**52 (float32: 2**23) in `power`.
-
-    n stands in the lowest bits there, and is added to the exponent: the outcome must be normal.
-    """
+def copy(typing: Any, target: Any, to: Any, source: Any, at: Any, count: Any) -> Any:
+    """`count` numbers from `source[at]` on to `target[to]` on, which is elsewhere."""
+    size = target.dtype.bitwidth // 8
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        wide = vector.element.bitwidth == 64
-        kind = ir.VectorType(ir.IntType(64 if wide else 32), vector.count)
-        value, n = (builder.bitcast(arg, kind) for arg in args)
-        places = ir.Constant(kind, [52 if wide else 23] * vector.count)
-        return builder.bitcast(builder.add(value, builder.shl(n, places)), args[0].type)
+        into, of = (
+            pointer_to(context, builder, signature.args[i], *args[i : i + 2]) for i in (0, 2)
+        )
+        cgutils.raw_memcpy(builder, into, of, args[4], size, size)
+        return context.get_dummy_value()
 
-    return vector(vector, power), code
+    return types.void(target, types.intp, source, types.intp, types.intp), code
+
+
+@intrinsic
+def clear(typing: Any, array: Any, first: Any, stop: Any) -> Any:
+    """0 from `array[first]` to before `array[stop]`, which is not below `first`."""
+    size = array.dtype.bitwidth // 8
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = pointer_to(context, builder, signature.args[0], *args[:2])
+        length = builder.mul(builder.sub(args[2], args[1]), I64(size))
+        cgutils.memset(builder, pointer, length, 0)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), code
 
 
 @intrinsic

@@ -113,7 +113,7 @@ class _Search:
             np.empty(near),
             np.empty(near, np.int64),
             np.empty(size, np.int64),
-            np.empty(size),
+            _in_eights(np.empty(size)),
         )
         self._pack(np.argsort(np.argsort(-weights, kind="stable")))
         self._look_everywhere()
@@ -127,7 +127,7 @@ class _Search:
     def close_gaps(self, gone: NDArray[np.int64]) -> None:
         """Renumber what lives, in its order."""
         costs, places, passed, closest = self.found
-        size = len(closest)
+        size = len(passed)
         lives = np.ones(size, np.bool_)
         lives[gone] = False
         own = np.arange(size)[:, None]
@@ -139,7 +139,7 @@ class _Search:
             costs.reshape(size, -1)[lives].ravel(),
             renumbered[places].ravel(),
             passed[lives],
-            closest[lives],
+            _in_eights(closest[:size][lives]),
         )
         weights, means, covariances, widths = (
             part.reshape(size, -1)[lives].ravel() for part in self.components
@@ -152,7 +152,7 @@ class _Search:
         size, d = len(births), self.what[2]
         groups = -(-size // _TILE**2)
         rows = 1 + 3 * d + (d * (d - 1) // 2 if self.what[1] else 0)
-        self.packed = (np.zeros(groups * _TILE**2 * rows), np.empty(groups * _TILE * (2 * d + 2)))
+        self.packed = (np.zeros(groups * _TILE**2 * rows), np.empty(groups * _TILE * (3 * d + 2)))
         self.born = np.full(groups * _TILE**2, self.kernels.GONE)
         self.born[:size] = births
         self._work(self.kernels.FILL)
@@ -175,6 +175,13 @@ class _Search:
             return
         with ThreadPoolExecutor(threads) as workers:
             list(workers.map(look, range(threads)))
+
+
+def _in_eights(values: Array) -> Array:
+    """The values, with what is never the least behind them, to whole eights."""
+    padded = np.full(-(-len(values) // _TILE) * _TILE, np.inf)
+    padded[: len(values)] = values
+    return padded
 
 
 def _threads() -> int:

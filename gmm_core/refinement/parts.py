@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
+from gmm_core.covariances.cholesky import cholesky
 from gmm_core.errors import InvalidInput
 from gmm_core.mixed.mixture import AnyMixture, MixedMixture, numeric_part
 
@@ -86,6 +87,11 @@ class Model:
         constant -= 0.5 * (linear * self.means).sum(axis=1)
         known = [] if self.levels is None else [np.log(self.levels)]
         return np.concatenate([constant[:, None], linear, quadratic, *known], axis=1)
+
+    @cached_property
+    def root(self) -> Array:
+        """(k, d, d) lower triangular with covariances root root', or (k, d) deviations."""
+        return cholesky(self.covariances) if self.full else np.sqrt(self.covariances)
 
     def picked(self, index: NDArray[np.intp]) -> Model:
         """The components at `index`, with their weights as they are."""

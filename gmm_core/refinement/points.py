@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
-from gmm_core.covariances.cholesky import cholesky
 from gmm_core.mixed.levels import tables_of
 from gmm_core.refinement.parts import Model, Parts
 
@@ -54,10 +53,8 @@ def drawn(pooled: Model, n: int, rng: np.random.Generator) -> Parts:
     k, d = pooled.means.shape
     each = -(-n // k)
     normal = rng.standard_normal((k, each, d))
-    if pooled.full:
-        offsets = normal @ cholesky(pooled.covariances).transpose(0, 2, 1)
-    else:
-        offsets = normal * np.sqrt(pooled.covariances)[:, None, :]
+    root = pooled.root
+    offsets = normal @ root.transpose(0, 2, 1) if pooled.full else normal * root[:, None, :]
     means = (pooled.means[:, None, :] + offsets).reshape(-1, d)
     weights, levels = np.repeat(pooled.weights / each, each), _drawn_levels(pooled, each, rng)
     return Parts(weights, means, None, pooled.full, None, levels, pooled.sizes)
@@ -81,7 +78,7 @@ def _axes(pooled: Model, which: NDArray[np.intp], rng: np.random.Generator) -> A
     rotations = np.linalg.qr(rng.standard_normal((_ROTATIONS, d, d)))[0]
     turns = rotations[np.arange(len(which)) % _ROTATIONS]
     if pooled.full:
-        axes: Array = turns @ cholesky(pooled.covariances[which]).transpose(0, 2, 1)
+        axes: Array = turns @ pooled.root[which].transpose(0, 2, 1)
     else:
-        axes = turns * np.sqrt(pooled.covariances[which])[:, None, :]
+        axes = turns * pooled.root[which, None, :]
     return axes

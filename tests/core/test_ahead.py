@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mixtures import seeds
 
 from gmm_core.em import fit
-from gmm_core.fitting import loop
+from gmm_core.fitting import ahead, loop
 from gmm_core.mixture import Mixture
 
 own_widths = st.sampled_from(["full", "diag"])
@@ -118,3 +118,32 @@ def test_a_start_that_gains_nothing_ends_as_it_does_step_by_step():
     one, other = both(X, 2, start=first, tol=1e-4)
     assert one.iterations == 2
     assert_same(one, other, 1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seeds, own_widths, st.integers(1, 4), st.integers(1, 5), st.integers(1, 30))
+def test_extrapolated_steps_keep_the_laws_of_em(seed, kind, d, k, most):
+    X = np.random.default_rng(seed).normal(size=(300, d)) * 4 + 7
+    how = {"covariance_type": kind, "kernel": "compiled", "tol": 1e-6, "max_iter": most}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ahead, "_WORTH", 0)
+        got = fit(X, k, reg_covar=0.0, seed=seed, extrapolate=True, **how)
+    assert len(got.trace) == got.iterations <= most
+    assert (np.diff(got.trace) > -1e-12).all()
+    np.testing.assert_allclose(got.log_likelihood, got.mixture.log_prob(X).mean(), rtol=1e-9)
+    np.testing.assert_allclose(got.mixture.mean(), X.mean(axis=0), rtol=1e-10)
+    covariance = np.cov(X.T, bias=True).reshape(d, d)
+    measured = got.mixture.covariance() if kind == "full" else np.diag(got.mixture.covariance())
+    wanted = covariance if kind == "full" else np.diag(covariance)
+    np.testing.assert_allclose(measured, wanted, atol=1e-8)
+
+
+def test_fewer_extrapolated_steps_lead_as_far(monkeypatch):
+    monkeypatch.setattr(ahead, "_WORTH", 0)
+    X = np.random.default_rng(4).normal(size=(1_500, 5))
+    how = {"kernel": "compiled", "tol": 1e-5, "max_iter": 2_000}
+    plain, fewer = fit(X, 4, **how), fit(X, 4, extrapolate=True, **how)
+    assert plain.converged
+    assert fewer.converged
+    assert fewer.iterations < 0.6 * plain.iterations
+    assert fewer.log_likelihood > plain.log_likelihood - 1e-3

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from esteps import assert_agree, joint_of, weights_of
+from esteps import assert_agree, joint_of, said_by, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import random_mixture, seeds
@@ -105,6 +105,32 @@ def test_e_steps_in_groups_agree_with_the_reference(kind, dtype, weights):
     jump = moved(joint, 0.1, 9)
     assert_agree(compiled_kernel(rows, jump, how), numpy_kernel(rows, jump, how), rows, jump)
     assert groups.order(jump) is None
+
+
+def test_nothing_behind_rows_in_groups_is_read():
+    """The rows end where memory does, and the last of them stand in any tile."""
+    program = """
+from dataclasses import replace
+import numpy as np
+from esteps import assert_agree, before_a_wall
+from test_grouping import clusters, moved
+from gmm_core.fitting.compiled import compiled_kernel
+from gmm_core.fitting.estep import numpy_kernel
+from gmm_core.gaussian import kind_of
+for dtype in (np.float64, np.float32):
+    for kind in ("full", "diag"):
+        for d, n in ((2, 8_960), (3, 9_001), (10, 8_193)):
+            rows, joint = clusters(kind, n=n, d=d, dtype=dtype)
+            rows = replace(rows, values=before_a_wall(rows.values))
+            how = kind_of(kind)
+            for step in range(3):
+                now = moved(joint, 1e-4, step)
+                assert_agree(compiled_kernel(rows, now, how), numpy_kernel(rows, now, how), rows, now)
+            (groups,) = rows.memory.values()
+            assert groups.order(now) is not None
+print("alive")
+"""
+    assert said_by(program) == "alive"
 
 
 @both_types

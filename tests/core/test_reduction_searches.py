@@ -25,9 +25,9 @@ FAST = ("hotelling", "runnalls")
 
 
 @njit
-def bounds_of(runnalls, d, weight, mean, width, boxes, least):
+def bounds_of(runnalls, full, d, weight, mean, covariance, width, boxes, least):
     """What only compiled code calls."""
-    bounds(runnalls, d, weight, mean, width, boxes, least)
+    bounds(runnalls, full, d, weight, mean, covariance, width, boxes, least)
 
 
 def partition(labels: np.ndarray) -> set[frozenset[int]]:
@@ -121,8 +121,9 @@ def test_no_bound_is_above_a_cost_before_and_after_merges(name, kind, seed, d, s
         lives, listed = pool_of(search, pool)
         boxes, widths = search.packed[1], search.components[3]
         for n, i in enumerate(lives.tolist()):
-            own = (listed.weights[n], listed.means[n], widths[i])
-            bounds_of(name == "runnalls", d, *own, boxes, least)
+            covariance = listed.covariances[n].ravel()
+            own = (listed.weights[n], listed.means[n], covariance, widths[i])
+            bounds_of(*search.what, *own, boxes, least)
             costs = np.full(len(search.born), np.inf)
             costs[lives] = CRITERIA[name](listed, n)
             nearest = costs.reshape(-1, 8).min(axis=1)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,3 +125,31 @@ def same_bits(a: Statistics, b: Statistics) -> bool:
         x.tobytes() == y.tobytes()
         for x, y in ((a.weight, b.weight), (a.mean, b.mean), (a.scatter, b.scatter))
     )
+
+
+def before_a_wall(values: np.ndarray) -> np.ndarray:
+    """The same rows (n, d), with memory behind them that ends the process that reads it."""
+    pages = values.nbytes // mmap.PAGESIZE + 1
+    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
+    start = pages * mmap.PAGESIZE - values.nbytes
+    copy = np.frombuffer(memory, values.dtype, values.size, start).reshape(values.shape)
+    copy[:] = values
+    assert copy.flags.writeable
+    wall = ctypes.c_void_p(copy.ctypes.data + copy.nbytes)
+    assert ctypes.CDLL(None, use_errno=True).mprotect(wall, mmap.PAGESIZE, 0) == 0
+    return copy
+
+
+def said_by(program: str) -> str:
+    """What a program prints in a process of its own, which may end it."""
+    tests = Path(__file__).parents[1]
+    folders = os.pathsep.join(str(tests / name) for name in ("support", "core"))
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": folders},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-2_000:]
+    return ended.stdout.strip()
