@@ -55,7 +55,7 @@ class FitResult:
 
     @property
     def converged(self) -> bool:
-        """Whether the gain fell below the tolerance."""
+        """Whether the gain fell below the tolerance, or is foreseen to."""
         return self.status is FitStatus.CONVERGED
 
 
@@ -84,22 +84,21 @@ def fit(
     ----------
     X : (n, d) finite numbers, float32 or float64 without a copy.
     n_components : k, at most the number of distinct rows.
-    reg_covar : variance added to each feature of each component by every M-step: a number, or (d,).
+    reg_covar : variance that every M-step adds to each component's features: a number, or (d,).
     tol : gain in nats per row below which EM ends, and from 8,192 rows on one of less than a tenth of it that
-        is foreseen; 0 makes `max_iter` steps, whatever they gain.
-    max_iter : M-steps at most, per start; some more where the last of them placed components anew.
-    n_init : starts; each draws its own seeds.
-    seed : the same seed and input give the same result.
+        is foreseen (without rule and background); 0 makes `max_iter` steps, whatever they gain.
+    max_iter : M-steps at most, per start; some more where the last placed components anew.
+    n_init, seed : starts, each with seeds of its own; same seed and input, same result.
     sample_weight : (n,) 0 or more; a row of weight 2 counts as two.
-    start : a mixture to start from, as the first of the `n_init` starts.
+    start : a mixture, the first of the `n_init` starts.
     kernel : "compiled" (numba), "numpy" (slow), which agree to rounding, or "auto": compiled where it pays.
-    rule : called after each iteration over all rows with the task and the states before and after;
-        gives the state to end with, or `None` to go on (`gmm_core.fitting.loop.settled` when left out).
-    background : `True`, or its share at the start, adds a uniform background that explains outliers.
-        `mixture` is then that of the other rows: its mean and covariance are not those of all rows.
+    rule : called after each iteration over all rows with task and states before and after; gives the state
+        to end with, or `None` to go on (`gmm_core.fitting.loop.settled` when left out).
+    background : `True`, or its share at the start, adds a uniform background that explains outliers:
+        `mixture`, its mean and covariance are those of the other rows.
     missing : "marginalise" takes what is left of a row with NaN for what it says; mean and covariance
         then are not those of the observed values (`gmm_core.fitting.missing`). "error" refuses NaN.
-    within : (n,) variances in rows of one feature that stand for several (`gmm_core.fitting.within`).
+    within : (n,) variances in rows that stand for several (`gmm_core.fitting.within`), one feature.
     extrapolate : some steps over few rows go further than EM does (`gmm_core.fitting.ahead`), none down.
 
     Raises
@@ -114,9 +113,10 @@ def fit(
     """
     began = time.perf_counter()
     check_settings({"n_components": n_components, "tol": tol, "n_init": n_init, "seed": seed})
-    check_settings({"max_iter": max_iter, "kernel": kernel, "rule": rule})
+    check_settings({"kernel": kernel, "rule": rule, "max_iter": max_iter})
     if max_iter == 0:  # the estimators allow it, and keep their start
         raise InvalidInput("max_iter", got=0, bound="1 or more")
+    check_settings({"extrapolate": extrapolate})
     kind, k, share = kind_of(covariance_type), n_components, start_share(background)
     rows, added = Rows.of(
         X, sample_weight, reg_covar, k, isotropic=kind.isotropic, missing=missing, within=within

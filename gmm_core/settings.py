@@ -103,6 +103,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_init": _whole(1),
     "init_params": _one_of(*INIT_PARAMS),
     "warm_start": (_switch, "True or False"),
+    "extrapolate": (_switch, "True or False"),
     "verbose": (_verbosity, "True, False, or a whole number, 0 or more"),
     "verbose_interval": _whole(1),
 }

@@ -25,7 +25,7 @@ class FitReport:
     Parameters
     ----------
     status : a sentence for people.
-    converged : whether the gain fell below the tolerance.
+    converged : whether the gain fell below the tolerance, or was foreseen to.
     iterations : of the start that won.
     log_likelihood : mean nats per row.
     restarts : starts that were tried.

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _LLOYD_STEPS = 10
+_TINY = float(np.finfo(np.float64).tiny)
 _CHUNK = 8_192
 # Multiplications: BLAS puts larger products on threads of its own, which then wait busily for more
 # while ours compute.
@@ -55,7 +56,7 @@ def _groups(rows: Rows, centres: Array, kind: CovarianceKind) -> Statistics:
                 some = columns[:, index]
                 heavy = np.ones(len(index)) if given is None else given[index]
                 weight[group] = heavy.sum()
-                mean[group] = some @ heavy / weight[group]
+                mean[group] = some @ heavy / max(weight[group], _TINY)
                 of_one = kind.scatter(some.T, mean[group, None], heavy[:, None])
                 scatter[group] = of_one[0]
         total += Statistics(0.0, weight, mean, scatter)

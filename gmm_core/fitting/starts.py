@@ -121,9 +121,8 @@ def _best_begun(part: Task, rng: np.random.Generator, begin: Begin) -> Parameter
 
     trials = _side_by_side(begun, rng.spawn(_TRIALS), part)
     better = sorted((one for one in trials if isinstance(one, tuple)), key=_worth)[-_BEST:]
-    if better:
-        trials = _side_by_side(further, better, part)
-    return best_of(trials, _known, _worth)[1].parameters
+    # Should neither of them go on, the best of all as it was.
+    return best_of(_side_by_side(further, better, part) + trials, _known, _worth)[1].parameters
 
 
 def _side_by_side(

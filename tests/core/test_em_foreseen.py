@@ -66,6 +66,17 @@ def test_what_was_not_made_would_have_gained_less_than_the_tolerance(seed, kind)
     assert not got.converged or one_more.log_likelihood - got.log_likelihood < 1e-3
 
 
+@settings(max_examples=15, deadline=None)
+@given(seeds, kinds, st.sampled_from([1e-3, 1e-2, 0.1]))
+def test_added_variance_ends_nothing_early(seed, kind, part):
+    """It makes a step worse than the best one: Q may fall while the log-likelihood rises."""
+    X = random_rows(seed, 200, 2, groups=3)
+    how = {"covariance_type": kind, "kernel": "numpy", "reg_covar": part * X.var(axis=0).mean()}
+    got = fit(X, 3, tol=1e-5, seed=seed, **how)
+    one_more = fit(X, 3, tol=0, max_iter=1, start=got.mixture, **how)
+    assert not got.converged or one_more.log_likelihood - got.log_likelihood < 1e-5
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_components_far_apart_need_one_step_less(kind, monkeypatch):
     X = np.concatenate([random_rows(1, 80, 2, groups=1) + 50 * i for i in range(3)])

@@ -48,6 +48,15 @@ def test_a_row_without_weight_is_never_a_centre(seed):
     np.testing.assert_allclose(np.sort(centres[:, 0]), [0, 2, 4], atol=1e-12)
 
 
+def test_rows_whose_weight_is_no_number_beside_the_others_still_have_a_group():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(300, 2)) + 20 * rng.integers(2, size=(300, 1))
+    weight = np.where(X[:, 0] > 10, 1e200, 1e-300)
+    begun = cold_start(make(X, 2, weight), 2, kind_of("full"), np.full(2, 1e-6), rng)
+    assert np.isfinite(begun.means).all()
+    assert np.isfinite(begun.covariances).all()
+
+
 def test_first_centres_come_in_proportion_to_weight():
     rows = make(np.array([[0.0], [1.0]]), 1, np.array([1.0, 9.0]))
     values = rows.at(slice(None))
