@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
 from gmm_core.errors import InvalidInput
 
-__all__ = ["cholesky", "inverse_cholesky", "positive", "whitener_diagonal"]
+__all__ = ["cholesky", "inverse_cholesky", "lower", "positive", "whitener_diagonal"]
 
 _REMEDY = "add regularisation, drop features that depend on others, or use fewer components"
 
@@ -19,17 +22,25 @@ def inverse_cholesky(covariances: Array) -> Array:
     Raises `InvalidInput` naming the first component that is not positive definite.
     """
     factors, deviations = _factorise(covariances)
+    inverse = np.linalg.solve(factors, np.eye(covariances.shape[-1]))
     # Back substitution leaves rounding above the diagonal; there is nothing there.
-    inverse = np.tril(np.linalg.solve(factors, np.eye(covariances.shape[-1])))
-    whiteners: Array = inverse / deviations[:, None, :]
+    whiteners: Array = np.where(lower(covariances.shape[-1]), inverse, 0.0) / deviations[:, None, :]
     return whiteners
 
 
 def cholesky(covariances: Array) -> Array:
     """(k, d, d) covariances S to lower triangular L with L L' = S; raises as `inverse_cholesky`."""
     factors, deviations = _factorise(covariances)
-    lower: Array = factors * deviations[:, :, None]
-    return lower
+    root: Array = factors * deviations[:, :, None]
+    return root
+
+
+@cache
+def lower(d: int) -> NDArray[np.bool_]:
+    """(d, d) whether an element is on or below the diagonal."""
+    mask = np.tri(d, dtype=np.bool_)
+    mask.flags.writeable = False
+    return mask
 
 
 def _factorise(covariances: Array) -> tuple[Array, Array]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gmm_core.arrays import Array
 from gmm_core.fitting.estep import NO_BACKGROUND, Joint
 from gmm_core.fitting.rows import Rows
+from gmm_core.fitting.threads import on_threads
 
 __all__ = ["Groups", "Order", "Piece", "deepest", "groups_of", "in_groups", "largest_share"]
 
@@ -125,9 +126,11 @@ def in_groups(marks: Marks, joint: Joint, tile: int) -> Order:
     """The order in which rows of marks (n,) lie beside those of like marks, in tiles of so many rows."""
     n, k = len(marks), len(joint.means)
     count = -(-n // _BLOCK)
-    cuts = -(-_SPANS // count)
-    pieces: list[Piece] = []
-    for start, stop in _cut(n, count):
+    cuts, blocks = -(-_SPANS // count), _cut(n, count)
+    found: list[list[Piece]] = [[] for _ in blocks]
+
+    def work(index: int) -> None:
+        start, stop = blocks[index]
         own = marks[start:stop]
         # Two bytes, which sort fast. Rows of different marks may so come together: masks know.
         places = np.argsort((own ^ own >> 16).astype(np.uint16), kind="stable").astype(np.uint16)
@@ -135,7 +138,10 @@ def in_groups(marks: Marks, joint: Joint, tile: int) -> Order:
         masks = np.bitwise_or.reduceat(own[places], tiles) & np.uint32((1 << k) - 1)
         for a, b in _cut(len(tiles), min(cuts, len(tiles))):
             piece = Piece(slice(start, stop), places[a * tile : b * tile], masks[a:b])
-            pieces.append(piece)
+            found[index].append(piece)
+
+    on_threads(work, count)
+    pieces = list(itertools.chain.from_iterable(found))
     computed = sum(int(np.unpackbits(piece.masks.view(np.uint8)).sum()) for piece in pieces)
     spans = [pieces[a:b] for a, b in _cut(len(pieces), min(_SPANS, len(pieces)))]
     return Order(spans, joint, computed * tile / (n * k))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmm_core.arrays import Array
+from gmm_core.covariances.cholesky import lower
 from gmm_core.extras import optional
 from gmm_core.fitting.estep import NO_BACKGROUND, Joint
 from gmm_core.fitting.rows import Rows
@@ -85,8 +86,8 @@ def of_full(moments: Array, k: int, d: int) -> tuple[Array, Array, Array]:
     """Weights (k,), first (k, d) and second moments (k, d, d) from the sums of `full_span`."""
     size = d + 1 + (d + 1) % 2
     sums = moments.reshape(k, size, size)
-    lower = np.tril(sums[:, :d, :d])
-    second: Array = lower + np.tril(lower, -1).transpose(0, 2, 1)
+    below = sums[:, :d, :d]
+    second: Array = np.where(lower(d), below, below.transpose(0, 2, 1))
     return sums[:, d, d], sums[:, d, :d], second
 
 

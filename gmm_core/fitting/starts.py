@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -10,12 +10,10 @@ import numpy as np
 
 from gmm_core.arrays import Array
 from gmm_core.errors import BlockmixError, FitFailed
-from gmm_core.fitting.compiled import compiled_kernel
 from gmm_core.fitting.estep import Parameters
 from gmm_core.fitting.loop import State, Task, go_on, run
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import cold_start
-from gmm_core.fitting.threads import on_threads
 from gmm_core.gaussian import CovarianceKind
 
 __all__ = ["Begin", "best_of", "cold", "generators", "none_usable", "sample_size"]
@@ -119,37 +117,24 @@ def _best_begun(part: Task, rng: np.random.Generator, begin: Begin) -> Parameter
         task, state = trial
         return task, go_on(replace(task, max_iter=_STEPS + _MORE_STEPS), state)
 
-    trials = _side_by_side(begun, rng.spawn(_TRIALS), part)
-    better = sorted((one for one in trials if isinstance(one, tuple)), key=_worth)[-_BEST:]
+    # One after the other: on threads, arrays so small would wait for Python's lock longer than they save.
+    trials = list(_succeeding(begun, rng.spawn(_TRIALS)))
+    if not trials:
+        raise FitFailed("no trial on a sample gave a mixture", remedy="begin from all rows")
+    better = sorted(trials, key=_worth)[-_BEST:]
     # Should neither of them go on, the best of all as it was.
-    return best_of(_side_by_side(further, better, part) + trials, _known, _worth)[1].parameters
+    return max([*_succeeding(further, better), *trials], key=_worth)[1].parameters
 
 
-def _side_by_side(
-    attempt: Callable[[S], T], starts: Sequence[S], task: Task
-) -> list[T | BlockmixError]:
-    """What came of each start: on threads where the kernel uses them, too."""
-    outcomes: list[T | BlockmixError] = [FitFailed("not tried")] * len(starts)
-
-    def work(index: int) -> None:
+def _succeeding(attempt: Callable[[S], T], starts: Iterable[S]) -> Iterator[T]:
+    """What came of each start that did not fail."""
+    for start in starts:
         try:
-            outcomes[index] = attempt(starts[index])
-        except BlockmixError as error:
-            outcomes[index] = error
-
-    if task.kernel is compiled_kernel:
-        on_threads(work, len(starts))
-    else:
-        for index in range(len(starts)):
-            work(index)
-    return outcomes
+            outcome = attempt(start)
+        except BlockmixError:  # another start may still succeed
+            continue
+        yield outcome
 
 
 def _worth(trial: tuple[Task, State]) -> float:
     return trial[1].log_likelihood
-
-
-def _known(outcome: T | BlockmixError) -> T:
-    if isinstance(outcome, BlockmixError):
-        raise outcome
-    return outcome
