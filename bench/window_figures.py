@@ -55,7 +55,6 @@ def draw(found: Sequence[Any], strategies: Sequence[str], blocks: Sequence[str])
     for key, what in (
         ("scikit-learn", "scikit-learn over the window"),
         ("own EM", "own EM over the window"),
-        ("own EM, all rows", "the same, every iteration over all rows"),
     ):
         ax.plot([1e3 * one.seconds[key] for one in found], names, "o", label=what)
     update = [1e3 * (one.seconds["cold block"] + one.seconds[default]) for one in found]
