@@ -125,7 +125,7 @@ def _measured(k: int, kind: CovarianceType) -> list[str]:
     fit_seconds = float(np.median(took))
     window, merge_seconds = _best_of(3, lambda: window_mixture(summaries, k))
     X = np.concatenate(days)
-    fit(X, k, covariance_type=kind, max_iter=1)  # loads, and the first time compiles
+    fit(X, k, covariance_type=kind, max_iter=2, kernel="compiled")  # loads, perhaps compiles
     whole, whole_seconds = _best_of(1, lambda: fit(X, k, covariance_type=kind))
     stored = sum(_values(summary.mixture) for summary in summaries) + max(r.size for r in days)
     lost = whole.log_likelihood - float(window.log_prob(X).mean())
