@@ -71,14 +71,10 @@ def transpose_at(
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         target_, to_, step_, source_, places_, at_, stride_, first_, *scaling = args
-        kinds, vector = signature.args, vector_of(source.dtype)
-        where = [context, builder, kinds[3], source_, kinds[4], places_, at_, stride_, first_]
-        rows = [
-            _scaled(builder, read(builder, row, vector), *scaling)
-            for row in _places(vector.count, *where)
-        ]
+        kinds = signature.args
+        where = [kinds[3], source_, kinds[4], places_, at_, stride_, first_]
         last = pointer_to(context, builder, kinds[0], target_, to_)
-        for c, column in enumerate(_columns(builder, rows)):
+        for c, column in enumerate(_columns_at(context, builder, source.dtype, where, scaling)):
             write(builder, builder.gep(last, [builder.mul(step_, I64(c))]), column)
         return context.get_dummy_value()
 
@@ -108,15 +104,11 @@ def transpose_rows(
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         y, z, to_, step_, source_, places_, at_, stride_, first_, *scaling, weight_ = args
-        kinds, vector = signature.args, vector_of(source.dtype)
-        where = [context, builder, kinds[4], source_, kinds[5], places_, at_, stride_, first_]
-        rows = [
-            _scaled(builder, read(builder, row, vector), *scaling)
-            for row in _places(vector.count, *where)
-        ]
+        kinds = signature.args
+        where = [kinds[4], source_, kinds[5], places_, at_, stride_, first_]
         y_first = pointer_to(context, builder, kinds[0], y, to_)
         z_first = pointer_to(context, builder, kinds[1], z, to_)
-        for c, turned in enumerate(_columns(builder, rows)):
+        for c, turned in enumerate(_columns_at(context, builder, source.dtype, where, scaling)):
             offset = [builder.mul(step_, I64(c))]
             write(builder, builder.gep(y_first, offset), turned)
             write(builder, builder.gep(z_first, offset), builder.fmul(turned, weight_))
@@ -168,6 +160,17 @@ def _places(
         place = pointer_to(context, builder, kind, places, builder.add(at, I64(r)))
         row = builder.mul(builder.zext(builder.load(place), I64), stride)
         yield pointer_to(context, builder, of, source, builder.add(row, first))
+
+
+def _columns_at(
+    context: Any, builder: Any, element: Any, where: list[Any], scaling: list[Any]
+) -> list[Any]:
+    """The next rows at places, `where` as `_places` takes it, scaled and turned."""
+    vector = vector_of(element)
+    rows = _places(vector.count, context, builder, *where)
+    return _columns(
+        builder, [_scaled(builder, read(builder, row, vector), *scaling) for row in rows]
+    )
 
 
 def _scaled(builder: Any, row: Any, less: Any, times: Any, plus: Any) -> Any:
