@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 _LLOYD_STEPS = 10
-_TINY = float(np.finfo(np.float64).tiny)
 _CHUNK = 8_192
 # Multiplications: BLAS puts larger products on threads of its own, which then wait busily for more
 # while ours compute.
@@ -53,12 +52,10 @@ def _groups(rows: Rows, centres: Array, kind: CovarianceKind) -> Statistics:
         for group, own in enumerate(_own(columns, centres)):
             index = np.flatnonzero(own)
             if len(index):
-                some = columns[:, index]
                 heavy = np.ones(len(index)) if given is None else given[index]
-                weight[group] = heavy.sum()
-                mean[group] = some @ heavy / max(weight[group], _TINY)
-                of_one = kind.scatter(some.T, mean[group, None], heavy[:, None])
-                scatter[group] = of_one[0]
+                part = Statistics.of(columns[:, index].T, heavy[:, None], kind)
+                weight[group], mean[group] = part.weight[0], part.mean[0]
+                scatter[group] = part.scatter[0]
         total += Statistics(0.0, weight, mean, scatter)
     return total
 
