@@ -54,7 +54,8 @@ def draw(found: Sequence[Any], strategies: Sequence[str], blocks: Sequence[str])
     default = strategies[-1]
     for key, what in (
         ("scikit-learn", "scikit-learn over the window"),
-        ("own EM", "own EM over the window"),
+        ("own EM, the peer's run", "the same run by own kernels"),
+        ("own EM", "own EM over the window, by `fit`"),
     ):
         ax.plot([1e3 * one.seconds[key] for one in found], names, "o", label=what)
     update = [1e3 * (one.seconds["cold block"] + one.seconds[default]) for one in found]

@@ -34,6 +34,7 @@ def fit_block(
     X: ArrayLike,
     *,
     k: int,
+    fewest: int | None = None,
     covariance_type: CovarianceType = "full",
     regularisation: float = 1e-3,
     restarts: int = 3,
@@ -52,12 +53,12 @@ def fit_block(
     Parameters
     ----------
     X : (n, d) rows in feature space (`to_matrix`); categorical features come last, as codes.
+    k, fewest : components; as few as `fewest`, where given, if the rows do not justify k (`fit`).
     regularisation : variance added to each feature, as a share of the feature's own variance in
         this block. So the fit does not depend on units.
     coreset : rows of the block to keep in the summary, at most; 0 keeps none. Not with categorical
         features.
-    last : the last window mixture: the first start has its components and newborn ones
-        (`gmm_core.refinement.warm`), unless a cold start does better on a sample.
+    last : the last window mixture, to start from (`gmm_core.refinement.warm`), if that is not worse.
     kernel : of the E-steps, as `fit` takes it.
     any_order : rows are put in one order first. False spares that where they come in one anyway.
 
@@ -82,11 +83,10 @@ def fit_block(
     sizes = [len(feature.level_names) for feature in categorical_of(features)]
     settings: dict[str, Any] = {
         "covariance_type": covariance_type, "reg_covar": added, "tol": tolerance, "seed": seed,
-        "max_iter": max_iterations, "n_init": restarts, "kernel": kernel,
+        "max_iter": max_iterations, "n_init": restarts, "kernel": kernel, "fewest": fewest,
         **({} if sizes else {"extrapolate": True}),
     }  # fmt: skip
-    if sizes:
-        _check_no_coreset(coreset)
+    _check_no_coreset(coreset if sizes else 0)
     if last is not None:
         last = _of_features(last, features)
         settings["start"] = _warm(rows, k, covariance_type, last, moments, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,15 +14,16 @@ from gmm_core.errors import BlockmixError, InvalidInput
 from gmm_core.fitting.background import background_of, start_share
 from gmm_core.fitting.estep import NO_BACKGROUND, Parameters
 from gmm_core.fitting.kernel import KernelName, kernel_of
-from gmm_core.fitting.loop import FitStatus, Rule, State, Task, run
+from gmm_core.fitting.loop import FitStatus, Rule, State, Task
 from gmm_core.fitting.missing import marginalising
+from gmm_core.fitting.narrowing import worth
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import warm_start
-from gmm_core.fitting.starts import best_of, cold, generators, none_usable
+from gmm_core.fitting.starts import best_of, ended, generators, none_usable
 from gmm_core.fitting.within import knowing_within
 from gmm_core.gaussian import CovarianceType, kind_of
 from gmm_core.mixture import Mixture
-from gmm_core.settings import check_settings
+from gmm_core.settings import check_settings, fewest_of
 
 __all__ = ["FitResult", "FitStatus", "fit", "result_of"]
 
@@ -77,6 +79,7 @@ def fit(
     missing: Missing = "error",
     within: ArrayLike | None = None,
     extrapolate: bool = False,
+    fewest: int | None = None,
 ) -> FitResult:
     """Fit a mixture to rows by expectation maximisation; the best of `n_init` starts wins.
 
@@ -92,14 +95,14 @@ def fit(
     sample_weight : (n,) 0 or more; a row of weight 2 counts as two.
     start : a mixture, the first of the `n_init` starts.
     kernel : "compiled" (numba), "numpy" (slow), which agree to rounding, or "auto": compiled where it pays.
-    rule : called after each iteration over all rows with task and states before and after; gives the state
-        to end with, or `None` to go on (`gmm_core.fitting.loop.settled` when left out).
+    rule : what says after an iteration over all rows whether to end (`gmm_core.fitting.loop.settled`).
     background : `True`, or its share at the start, adds a uniform background that explains outliers:
         `mixture`, its mean and covariance are those of the other rows.
     missing : "marginalise" takes what is left of a row with NaN for what it says; mean and covariance
         then are not those of the observed values (`gmm_core.fitting.missing`). "error" refuses NaN.
     within : (n,) variances in rows that stand for several (`gmm_core.fitting.within`), one feature.
     extrapolate : some steps over few rows go further than EM does (`gmm_core.fitting.ahead`), none down.
+    fewest : components to end with unless the rows justify more (`gmm_core.fitting.narrowing`); `None`: all.
 
     Raises
     ------
@@ -107,42 +110,41 @@ def fit(
     FitFailed : a feature is constant and no variance is added, or no start gave a usable mixture.
 
     >>> rows = Mixture([0.3, 0.7], [[-5.0], [5.0]], [[[1.0]], [[1.0]]]).sample(500, seed=1)
-    >>> result = fit(rows, 2)
-    >>> result.converged, sorted(result.mixture.weights.round(1).tolist())
-    (True, [0.3, 0.7])
+    >>> sorted(fit(rows, 2).mixture.weights.round(1).tolist())
+    [0.3, 0.7]
     """
     began = time.perf_counter()
-    check_settings({"n_components": n_components, "tol": tol, "n_init": n_init, "seed": seed})
-    check_settings({"kernel": kernel, "rule": rule, "max_iter": max_iter})
+    check_settings({"n_components": n_components, "max_iter": max_iter, "tol": tol})
+    check_settings({"n_init": n_init, "seed": seed})
+    check_settings({"kernel": kernel, "rule": rule, "extrapolate": extrapolate})
     if max_iter == 0:  # the estimators allow it, and keep their start
         raise InvalidInput("max_iter", got=0, bound="1 or more")
-    check_settings({"extrapolate": extrapolate})
     kind, k, share = kind_of(covariance_type), n_components, start_share(background)
     rows, added = Rows.of(
         X, sample_weight, reg_covar, k, isotropic=kind.isotropic, missing=missing, within=within
     )
     rows, added, behind = background_of(rows, added, share, isotropic=kind.isotropic)
-    chosen = kernel_of(kernel, rows, k, n_init, max_iter)
+    chosen = knowing_within(kernel_of(kernel, rows, k, n_init, max_iter), rows)
     if rows.incomplete:
         chosen = marginalising(chosen, behind.log_widths)
-    chosen = knowing_within(chosen, rows)
     task = Task(rows, k, kind, added, tol, max_iter, chosen, rule, behind, extrapolate=extrapolate)
-    best = _best(task, n_init, seed, None if start is None else warm_start(rows, k, kind, start))
+    given = None if start is None else warm_start(rows, k, kind, start)
+    best = _best(task, n_init, seed, given, fewest_of(fewest, k))
     return replace(best, seconds=time.perf_counter() - began)
 
 
-def _best(task: Task, n_init: int, seed: int, first: Parameters | None) -> FitResult:
+def _best(task: Task, n_init: int, seed: int, first: Parameters | None, fewest: int) -> FitResult:
     """The best of `n_init` starts, the first of them from the parameters given, if any."""
 
-    def outcome(start: Parameters | np.random.Generator) -> FitResult:
-        parameters = start if isinstance(start, Parameters) else cold(task, start)
-        return result_of(task, run(task, parameters), n_init)
+    def outcome(start: Parameters | np.random.Generator) -> State:
+        return ended(task, start, fewest=fewest)
 
     try:
-        return best_of(generators(seed, n_init, first), outcome, lambda one: one.log_likelihood)
+        best = best_of(generators(seed, n_init, first), outcome, partial(worth, task))
     except BlockmixError as error:
         remedy = "lower n_components, or raise reg_covar (the regularisation)"
         raise none_usable(task.k, n_init, error, remedy) from error
+    return result_of(task, best, n_init)
 
 
 def result_of(task: Task, state: State, restarts: int) -> FitResult:

@@ -11,7 +11,7 @@ import numpy as np
 from gmm_core.covariances.kind import CovarianceType
 from gmm_core.errors import InvalidInput
 
-__all__ = ["INIT_PARAMS", "check_settings", "generator"]
+__all__ = ["INIT_PARAMS", "check_settings", "fewest_of", "generator"]
 
 INIT_PARAMS = ("kmeans", "k-means++", "random", "random_from_data")
 
@@ -42,6 +42,23 @@ def generator(seed: int | np.random.Generator) -> np.random.Generator:
         raise InvalidInput(
             "seed", got=seed, bound="a whole number, 0 or more, or a numpy.random.Generator"
         ) from None
+
+
+def fewest_of(fewest: Any, k: int) -> int:
+    """The least number of components for a fit of k: k itself where none is given.
+
+    Raises `InvalidInput` for what is no number from 1 to k.
+
+    >>> fewest_of(None, 4), fewest_of(2, 4)
+    (4, 2)
+    """
+    if fewest is None:
+        return k
+    if not _whole(1)[0](fewest) or fewest > k:
+        raise InvalidInput(
+            "fewest components", got=fewest, bound=f"None, or a whole number, 1 to {k}"
+        )
+    return int(fewest)
 
 
 def _whole(least: int) -> tuple[Callable[[Any], bool], str]:

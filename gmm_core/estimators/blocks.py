@@ -29,8 +29,8 @@ def block_summary(
 
     Parameters
     ----------
-    settings : k, covariance_type, regularisation, restarts, max_iterations, tolerance and, if any, the
-        size of the coreset, as `gmm_core.block.fit_block` takes them.
+    settings : k, covariance_type, regularisation, restarts, max_iterations, tolerance and, if any,
+        fewest and the size of the coreset, as `gmm_core.block.fit_block` takes them.
 
     Raises `FitFailed` for a feature that is constant in the block, `InvalidInput` for a coreset of
     weighted rows, and as `fit_block`.
@@ -91,6 +91,7 @@ def _weighted(
         n_init=settings["restarts"],
         seed=seed,
         sample_weight=weight,
+        fewest=settings.get("fewest"),
     )
     report = FitReport(
         result.status.value,

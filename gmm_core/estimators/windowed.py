@@ -47,7 +47,8 @@ class WindowedGaussianMixture(MixtureEstimator):
         the order of calls. `window_mixture(..., previous_k=)` is for a k that stays.
     window : blocks that count, the newest by key.
     block_components : components of a block's mixture, the largest k or more. `None` is twice that, or
-        fewer where a block has too few rows: what a block blurs together no merge can tell apart again.
+        that itself where a block's rows do not justify more: what a block blurs together no merge can
+        tell apart again.
     covariance_type : "full", "tied", "diag" or "spherical".
     regularisation : variance added to each feature of a block's components, as a share of the
         feature's own variance in the block: the fit does not depend on units.
@@ -232,6 +233,7 @@ class WindowedGaussianMixture(MixtureEstimator):
         most = max(self._largest, min(2 * self._largest, n // (d + 1)))
         return {
             "k": most if self.block_components is None else self.block_components,
+            "fewest": self._largest if self.block_components is None else None,
             "covariance_type": self.covariance_type,
             "regularisation": self.regularisation,
             "restarts": self.n_init,

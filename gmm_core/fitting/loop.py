@@ -92,7 +92,8 @@ def run(task: Task, parameters: Parameters) -> State:
 
 def go_on(task: Task, state: State) -> State:
     """The loop from a state of the same rows, whose steps count; perhaps one that ended earlier."""
-    state = replace(state, status=None)
+    spent = len(state.trace) >= task.max_iter and state.complete
+    state = replace(state, status=FitStatus.STOPPED if spent else None)
     while state.status is None:
         state = _judged(task, *_onward(task, state))
     return state

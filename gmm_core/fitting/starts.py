@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -11,12 +11,13 @@ import numpy as np
 from gmm_core.arrays import Array
 from gmm_core.errors import BlockmixError, FitFailed
 from gmm_core.fitting.estep import Parameters
-from gmm_core.fitting.loop import State, Task, go_on, run
+from gmm_core.fitting.loop import State, Task, run
+from gmm_core.fitting.narrowing import narrow_start, narrowed
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import cold_start
 from gmm_core.gaussian import CovarianceKind
 
-__all__ = ["Begin", "best_of", "cold", "generators", "none_usable", "sample_size"]
+__all__ = ["Begin", "best_of", "cold", "ended", "generators", "none_usable", "sample_size"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -27,11 +28,9 @@ _SAMPLE = 16_384  # rows at least
 _SAMPLE_PER_VALUE = 20  # rows per mean and deviation that a fit estimates
 _WORTH_SAMPLING = 4  # times fewer rows
 _FINER = 3.0  # times the tolerance to which EM goes on the sample: each step left costs more later
-_TRIALS, _BEST = 6, 2  # that are begun, and that go on
-_STEPS, _MORE_STEPS = 4, 4  # that each of them makes
-_COMPARED = 4  # times fewer rows than the sample's, on which they make them
-_BEGUN = 2  # times fewer again, from which each is begun; but where there are, so many a component:
-_PER_COMPONENT = 64
+_WIDER = 2  # times the components, from which a start is narrowed,
+_COMPARED, _PER_VALUE = 4_096, 5  # on so many rows, or so many per mean and deviation,
+_BEGUN, _PER_COMPONENT = 2, 64  # begun from times fewer; but where there are, so many a component
 
 
 def best_of(starts: Iterable[S], attempt: Callable[[S], T], worth: Callable[[T], float]) -> T:
@@ -79,62 +78,66 @@ def sample_size(least: int, k: int, d: int) -> int:
     return max(least, _SAMPLE_PER_VALUE * k * (d + 1))
 
 
-def cold(task: Task, rng: np.random.Generator, begin: Begin = cold_start) -> Parameters:
-    """Where EM starts from nothing: k-means; with many rows the best of some trials on parts of a sample.
+def ended(
+    task: Task,
+    start: Parameters | np.random.Generator,
+    fewest: int,
+    begin: Begin = cold_start,
+) -> State:
+    """How EM ends from parameters, or from nothing; with `fewest` components where more do not pay."""
+    if fewest == task.k:
+        return run(task, start if isinstance(start, Parameters) else cold(task, start, begin))
+    if isinstance(start, np.random.Generator):
+        start = cold(task, start, begin, wide=True)
+    return narrowed(task, start, fewest)
 
-    EM then goes ahead on the sample: an iteration there costs a small part of one over all rows, and
-    most of the way to the optimum is the same on both.
+
+def cold(
+    task: Task, rng: np.random.Generator, begin: Begin = cold_start, *, wide: bool = False
+) -> Parameters:
+    """Where EM starts from nothing: k-means, narrowed from more components unless they are `wide` already.
+
+    With many rows EM then goes ahead on a sample: an iteration there costs a small part of one over all
+    rows, and most of the way to the optimum is the same on both.
     """
-    of_all = (task.k, task.kind, task.added)
+    started = _wide if wide else _narrow
     size = sample_size(_SAMPLE, task.k, task.rows.n_features)
     if len(task.rows) < _WORTH_SAMPLING * size:
-        return begin(task.rows, *of_all, rng)
+        return started(task, rng, begin)
     sample = task.rows.sample(size, rng)
     part = replace(task, rows=sample, rule=None, tol=task.tol / _FINER)
     try:
-        return run(part, _best_begun(part, rng, begin)).parameters
+        return run(part, started(part, rng, begin)).parameters
     except BlockmixError:  # a sample may lack what all rows have
-        return begin(task.rows, *of_all, rng)
+        return _k_means(task, rng, begin)
 
 
-def _best_begun(part: Task, rng: np.random.Generator, begin: Begin) -> Parameters:
-    """Where the best of some trials came to.
+def _k_means(task: Task, rng: np.random.Generator, begin: Begin) -> Parameters:
+    return begin(task.rows, task.k, task.kind, task.added, rng)
 
-    Each is begun from rows of its own: they differ more. All make some steps over the same rows, and the
-    better ones some more.
+
+def _wide(task: Task, rng: np.random.Generator, begin: Begin) -> Parameters:
+    """k-means on part of the rows, where there are enough: EM on all of them follows."""
+    size = max(len(task.rows) // _BEGUN, _PER_COMPONENT * task.k)
+    if size >= len(task.rows):
+        return _k_means(task, rng, begin)
+    try:
+        return _k_means(replace(task, rows=task.rows.sample(size, rng)), rng, begin)
+    except BlockmixError:  # the rows are in few places, and these in fewer
+        return _k_means(task, rng, begin)
+
+
+def _narrow(task: Task, rng: np.random.Generator, begin: Begin) -> Parameters:
+    """k-means with more components on some of the rows, narrowed; with k where rows are too few for that.
+
+    And where there is one feature alone: on a line, k-means misses nothing that narrowing would find.
     """
-    few = part.rows.sample(len(part.rows) // _COMPARED, rng)
-    trial = replace(part, rows=few, tol=0.0, max_iter=_STEPS)
-    size = min(max(len(few) // _BEGUN, _PER_COMPONENT * part.k), len(few))
-
-    def begun(own: np.random.Generator) -> tuple[Task, State]:
-        # Rows of its own for each: what E-steps learn of theirs is no other's.
-        mine = replace(trial, rows=replace(few))
-        rows = part.rows.sample(size, own)
-        return mine, run(mine, begin(rows, part.k, part.kind, part.added, own))
-
-    def further(trial: tuple[Task, State]) -> tuple[Task, State]:
-        task, state = trial
-        return task, go_on(replace(task, max_iter=_STEPS + _MORE_STEPS), state)
-
-    # One after the other: on threads, arrays so small would wait for Python's lock longer than they save.
-    trials = list(_succeeding(begun, rng.spawn(_TRIALS)))
-    if not trials:
-        raise FitFailed("no trial on a sample gave a mixture", remedy="begin from all rows")
-    better = sorted(trials, key=_worth)[-_BEST:]
-    # Should neither of them go on, the best of all as it was.
-    return max([*_succeeding(further, better), *trials], key=_worth)[1].parameters
-
-
-def _succeeding(attempt: Callable[[S], T], starts: Iterable[S]) -> Iterator[T]:
-    """What came of each start that did not fail."""
-    for start in starts:
-        try:
-            outcome = attempt(start)
-        except BlockmixError:  # another start may still succeed
-            continue
-        yield outcome
-
-
-def _worth(trial: tuple[Task, State]) -> float:
-    return trial[1].log_likelihood
+    k, many, d = _WIDER * task.k, len(task.rows), task.rows.n_features
+    size = max(_COMPARED, _PER_VALUE * k * (d + 1))
+    if task.k == 1 or d == 1 or min(many, size) < _PER_COMPONENT * k:
+        return _k_means(task, rng, begin)
+    part = replace(task, rows=task.rows if many <= size else task.rows.sample(size, rng))
+    try:
+        return narrow_start(part, _wide(replace(part, k=k), rng, begin))
+    except BlockmixError:  # rows in fewer places than components, or too flat to merge
+        return _k_means(task, rng, begin)

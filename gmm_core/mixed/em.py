@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -17,15 +18,16 @@ from gmm_core.fitting.coded import CodedRows
 from gmm_core.fitting.coded_seeding import seeding
 from gmm_core.fitting.estep import Kernel, Parameters
 from gmm_core.fitting.kernel import KernelName, kernel_of
-from gmm_core.fitting.loop import FitStatus, State, Task, run
+from gmm_core.fitting.loop import FitStatus, State, Task
+from gmm_core.fitting.narrowing import worth
 from gmm_core.fitting.rows import Rows
 from gmm_core.fitting.seeding import warm_start
-from gmm_core.fitting.starts import best_of, cold, generators, none_usable
+from gmm_core.fitting.starts import best_of, ended, generators, none_usable
 from gmm_core.gaussian import CovarianceType, kind_of
 from gmm_core.mixed.levels import as_codes, tables_of
 from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
-from gmm_core.settings import check_settings
+from gmm_core.settings import check_settings, fewest_of
 
 __all__ = ["MixedFitResult", "fit_mixed", "smoothing_share"]
 
@@ -78,6 +80,7 @@ def fit_mixed(
     sample_weight: ArrayLike | None = None,
     start: MixedMixture | None = None,
     kernel: KernelName = "auto",
+    fewest: int | None = None,
 ) -> MixedFitResult:
     """Fit a mixture to rows of numeric and categorical features by expectation maximisation.
 
@@ -115,7 +118,8 @@ def fit_mixed(
     numeric = kernel_of(kernel, rows, k, n_init, max_iter)
     chosen = categorical(numeric, categories)
     task = Task(rows, k, kind, added, tol, max_iter, chosen, categories=categories)
-    best = _best(task, n_init, seed, None if start is None else _warm(task, start))
+    first = None if start is None else _warm(task, start)
+    best = _best(task, n_init, seed, first, fewest_of(fewest, k))
     # A density per standardised unit becomes one per unit of the caller by the size of that unit.
     volume = rows.log_volume
     return MixedFitResult(
@@ -187,18 +191,19 @@ def _warm(task: Task, start: MixedMixture) -> Parameters:
     return replace(parameters, levels=np.concatenate(start.level_probabilities, axis=1))
 
 
-def _best(task: Task, n_init: int, seed: int, first: Parameters | None) -> State:
+def _best(task: Task, n_init: int, seed: int, first: Parameters | None, fewest: int) -> State:
     """How the best of `n_init` starts ended, the first of them from the parameters given, if any."""
     begin = seeding(task.categories)
 
     def outcome(start: Parameters | np.random.Generator) -> State:
-        return run(task, start if isinstance(start, Parameters) else cold(task, start, begin))
+        return ended(task, start, fewest, begin)
 
     try:
-        return best_of(generators(seed, n_init, first), outcome, lambda one: one.log_likelihood)
+        best: State = best_of(generators(seed, n_init, first), outcome, partial(worth, task))
     except BlockmixError as error:
         remedy = "lower n_components, or raise reg_covar (the regularisation)"
         raise none_usable(task.k, n_init, error, remedy) from error
+    return best
 
 
 def _log_likelihood(task: Task, numeric: Kernel, parameters: Parameters) -> float:

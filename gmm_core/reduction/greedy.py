@@ -17,7 +17,7 @@ from gmm_core.reduction.pool import Pool
 
 __all__ = ["MANY", "greedy", "groups_of", "merges_by"]
 
-MANY = 150  # components: for fewer, a task that merges once would wait a second for compiled code
+MANY = 64  # components: for fewer, a task that merges once would wait a second for compiled code
 Pairs = NDArray[np.int64]
 
 

@@ -139,7 +139,8 @@ def _whole(
 def _in_shards(stream: Stream, landed: LandedRows, task: dict[str, Any], size: int) -> BlockSummary:
     features, shards = stream.feature_list, max(1, math.ceil(landed.count / size))
     dealt = landed.mapInArrow(deal(features, shards), DEALT).repartitionById(shards, SHARD)
-    settings = {**task, "any_order": False}
+    # All of them: what they are merged to is many rows' worth.
+    settings = {**task, "any_order": False, "fewest": None}
     passes = 0 if stream.categorical_features or shards == 1 else stream.mixture.exact_passes
     if passes:  # what the last digits of a shard's fit would say, all rows will say anyway
         settings["tolerance"] = max(stream.mixture.tolerance, _START)
@@ -162,7 +163,7 @@ def _by_cells(stream: Stream, landed: LandedRows, task: dict[str, Any]) -> Block
     column = landed.frame.select(in_feature_space(feature))
     cells = squash_columns(column, [feature.name], grids)[feature.name]
     settings = {**task, "feature": feature, "cells": cells}
-    del settings["features"], settings["coreset"]
+    del settings["features"], settings["coreset"], settings["fewest"]
     return fit_block_cells(**settings)
 
 

@@ -86,7 +86,7 @@ def test_information_criteria_are_those_of_scikit_learn(kind):
 
 def test_groups_that_overlap_are_one_for_icl():
     """Two Gaussians on one place fit the rows better, but tell no groups apart."""
-    truth = Mixture([0.5, 0.5], [[0.0, 0.0], [0.0, 0.0]], [[[9, 0], [0, 0.5]], [[0.5, 0], [0, 9]]])
+    truth = Mixture([0.5, 0.5], [[0.0, 0.0], [0.0, 0.0]], [[[4, 0], [0, 0.5]], [[0.5, 0], [0, 4]]])
     X = truth.sample(800, 3)
     assert select(X, [1, 2], criterion="bic", n_init=3).n_components == 2
     assert select(X, [1, 2], criterion="icl", n_init=3).n_components == 1

@@ -181,11 +181,11 @@ def test_copies():
     assert back.partial_fit(DAYS[2]).keys_ == [0, 1, 2]
 
 
-def test_blocks_of_few_rows_have_fewer_components():
-    model = make(n_components=2)
-    assert model.fit(DAYS[0][:7]).summaries_[0].mixture.n_components == 2
-    assert model.fit(DAYS[0][:9]).summaries_[0].mixture.n_components == 3
-    assert model.fit(DAYS[0]).summaries_[0].mixture.n_components == 4
+@pytest.mark.parametrize(("n", "most"), [(7, 2), (9, 3), (60, 4)])
+def test_blocks_of_few_rows_begin_with_fewer_components(n, most):
+    settings = make(n_components=2)._settings(n, 2)
+    assert (settings["k"], settings["fewest"]) == (most, 2)
+    assert 2 <= make(n_components=2).fit(DAYS[0][:n]).summaries_[0].mixture.n_components <= most
 
 
 @pytest.mark.parametrize(

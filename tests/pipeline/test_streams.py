@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from orders import declaration
 
 from gmm_core.errors import InvalidInput, InvalidStream, NotFound
 from gmm_core.pipeline.stream_files import load_stream, load_streams, stream_names
@@ -204,3 +205,12 @@ def test_an_option_that_a_stream_does_not_take_is_not_in_its_fingerprint(stream)
 def test_a_key_is_a_day(key):
     with pytest.raises(InvalidInput, match="2017-03-14"):
         parse_key(key)
+
+
+def test_a_block_has_k_components_or_twice_as_many_unless_it_is_said():
+    plain, said = (
+        Stream.model_validate(declaration(mixture=mixture)).mixture.of_a_block
+        for mixture in ({"k": 3}, {"k": 3, "block_k": 5})
+    )
+    assert (plain["k"], plain["fewest"]) == (6, 3)
+    assert (said["k"], said["fewest"]) == (5, None)

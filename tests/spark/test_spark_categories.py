@@ -68,7 +68,7 @@ def test_a_block_lands_is_fitted_and_scored(engine, stream, landed, read, tmp_pa
     settings = stream.mixture
     alone = fit_block(
         stream.name, KEY, stream.feature_list, to_matrix(stream.feature_list, columns),
-        k=settings.block_components, covariance_type=settings.covariance_type,
+        k=settings.block_components, fewest=settings.k, covariance_type=settings.covariance_type,
         regularisation=settings.regularisation, restarts=settings.restarts,
         max_iterations=settings.max_iterations, tolerance=settings.tolerance, seed=settings.seed,
         input_digest=landing.digest, fit_fingerprint=stream.fit_fingerprint,

@@ -38,8 +38,8 @@ class MixtureSettings(Frozen):
         default=None,
         ge=1,
         le=2 * MAX_K,
-        description="components of a block's mixture, k at least; twice k when left out: what a "
-        "block blurs together no merge can tell apart again",
+        description="components of a block's mixture, k at least; when left out twice k, or k where the "
+        "block's rows do not justify more: what a block blurs together no merge can tell apart again",
     )
     covariance_type: CovarianceType = "full"
     regularisation: float = Field(
@@ -81,7 +81,7 @@ class MixtureSettings(Frozen):
 
     @property
     def block_components(self) -> int:
-        """Components of a block's mixture."""
+        """Components of a block's mixture, at most."""
         return 2 * self.k if self.block_k is None else self.block_k
 
     @property
@@ -90,7 +90,8 @@ class MixtureSettings(Frozen):
         same = (
             "covariance_type", "regularisation", "restarts", "max_iterations", "tolerance", "seed", "coreset",
         )  # fmt: skip
-        return {"k": self.block_components, **{name: getattr(self, name) for name in same}}
+        numbers = {"k": self.block_components, "fewest": self.k if self.block_k is None else None}
+        return {**numbers, **{name: getattr(self, name) for name in same}}
 
 
 class KRange(Frozen):
