@@ -105,7 +105,7 @@ class Days:
     def fit(self, key: str, X: Array) -> BlockSummary:
         """As the pipeline fits a block."""
         stream = self.stream
-        return fit_block(stream.name, key, stream.feature_list, X, **stream.mixture.of_a_block)
+        return fit_block(stream.name, key, stream.feature_list, X, **stream.of_a_block)
 
     def stepped(self, alarm: Alarm, reference: list[BlockSummary], block: BlockSummary) -> Alarm:
         """The alarm after a block beside a reference, as the stream's settings step it."""

@@ -58,7 +58,8 @@ def fit_block(
         this block. So the fit does not depend on units.
     coreset : rows of the block to keep in the summary, at most; 0 keeps none. Not with categorical
         features.
-    last : the last window mixture, to start from (`gmm_core.refinement.warm`), if that is not worse.
+    last : the last window mixture: the first start has its components and newborn ones
+        (`gmm_core.refinement.warm`), unless a cold start does better on a sample.
     kernel : of the E-steps, as `fit` takes it.
     any_order : rows are put in one order first. False spares that where they come in one anyway.
 
@@ -69,12 +70,9 @@ def fit_block(
     """
     check_size(coreset)
     rows = as_rows(X, len(features))
+    _check_usable(key, rows, regularisation)
     if any_order:
         rows = _in_one_order(rows)
-    if not len(rows):
-        raise InvalidInput(f"block {key} has no rows", got=0, bound="at least 1")
-    if not 0 <= regularisation < np.inf:
-        raise InvalidInput("regularisation", got=regularisation, bound="0 or more")
     numeric = numeric_of(features)
     numbers = rows[:, : len(numeric)]
     minimum, maximum = _checked_range(key, numeric, numbers)
@@ -86,7 +84,8 @@ def fit_block(
         "max_iter": max_iterations, "n_init": restarts, "kernel": kernel, "fewest": fewest,
         **({} if sizes else {"extrapolate": True}),
     }  # fmt: skip
-    _check_no_coreset(coreset if sizes else 0)
+    if sizes:
+        _check_no_coreset(coreset)
     if last is not None:
         last = _of_features(last, features)
         settings["start"] = _warm(rows, k, covariance_type, last, moments, seed)
@@ -152,6 +151,13 @@ def _level_shares(codes: Array, result: FitResult | MixedFitResult) -> tuple[Lev
     if not isinstance(result, MixedFitResult):
         return ()
     return level_shares_of(codes, result.mixture.sizes, result.smoothing)
+
+
+def _check_usable(key: str, rows: Array, regularisation: float) -> None:
+    if not len(rows):
+        raise InvalidInput(f"block {key} has no rows", got=0, bound="at least 1")
+    if not 0 <= regularisation < np.inf:
+        raise InvalidInput("regularisation", got=regularisation, bound="0 or more")
 
 
 def _check_no_coreset(coreset: int) -> None:

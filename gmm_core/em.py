@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from gmm_core.arrays import Missing
 from gmm_core.errors import BlockmixError, InvalidInput
-from gmm_core.fitting.background import background_of, start_share
-from gmm_core.fitting.estep import NO_BACKGROUND, Parameters
+from gmm_core.fitting.background import Background, background_of, start_share
+from gmm_core.fitting.estep import NO_BACKGROUND, Kernel, Parameters
 from gmm_core.fitting.kernel import KernelName, kernel_of
 from gmm_core.fitting.loop import FitStatus, Rule, State, Task
 from gmm_core.fitting.missing import marginalising
@@ -95,14 +95,16 @@ def fit(
     sample_weight : (n,) 0 or more; a row of weight 2 counts as two.
     start : a mixture, the first of the `n_init` starts.
     kernel : "compiled" (numba), "numpy" (slow), which agree to rounding, or "auto": compiled where it pays.
-    rule : what says after an iteration over all rows whether to end (`gmm_core.fitting.loop.settled`).
+    rule : called after each iteration over all rows with task and states before and after; gives the state
+        to end with, or `None` to go on (`gmm_core.fitting.loop.settled` when left out).
     background : `True`, or its share at the start, adds a uniform background that explains outliers:
         `mixture`, its mean and covariance are those of the other rows.
     missing : "marginalise" takes what is left of a row with NaN for what it says; mean and covariance
         then are not those of the observed values (`gmm_core.fitting.missing`). "error" refuses NaN.
     within : (n,) variances in rows that stand for several (`gmm_core.fitting.within`), one feature.
     extrapolate : some steps over few rows go further than EM does (`gmm_core.fitting.ahead`), none down.
-    fewest : components to end with unless the rows justify more (`gmm_core.fitting.narrowing`); `None`: all.
+    fewest : components to end with unless the rows justify more (`gmm_core.fitting.narrowing`). Steps that
+        are made to tell come before `max_iter` and `rule`, and are not all in the trace.
 
     Raises
     ------
@@ -124,13 +126,17 @@ def fit(
         X, sample_weight, reg_covar, k, isotropic=kind.isotropic, missing=missing, within=within
     )
     rows, added, behind = background_of(rows, added, share, isotropic=kind.isotropic)
-    chosen = knowing_within(kernel_of(kernel, rows, k, n_init, max_iter), rows)
-    if rows.incomplete:
-        chosen = marginalising(chosen, behind.log_widths)
+    chosen = _kernel(kernel_of(kernel, rows, k, n_init, max_iter), rows, behind)
     task = Task(rows, k, kind, added, tol, max_iter, chosen, rule, behind, extrapolate=extrapolate)
     given = None if start is None else warm_start(rows, k, kind, start)
     best = _best(task, n_init, seed, given, fewest_of(fewest, k))
     return replace(best, seconds=time.perf_counter() - began)
+
+
+def _kernel(kernel: Kernel, rows: Rows, behind: Background) -> Kernel:
+    """The kernel, knowing what is missing in the rows or varies within them."""
+    known = knowing_within(kernel, rows)
+    return marginalising(known, behind.log_widths) if rows.incomplete else known
 
 
 def _best(task: Task, n_init: int, seed: int, first: Parameters | None, fewest: int) -> FitResult:

@@ -13,7 +13,7 @@ from gmm_core.gaussian import CovarianceType, kind_of
 from gmm_core.mixed.mixture import AnyMixture
 from gmm_core.pooling import common_type, pool
 from gmm_core.reduction import reduce
-from gmm_core.reduction.choice import ChoiceCriterion, choose, numbers_of
+from gmm_core.reduction.choice import ChoiceCriterion, choose
 from gmm_core.refinement.window import refine, seed_of
 from gmm_core.strategy import DEFAULT, Strategy, strategy_of
 from gmm_core.summary import BlockSummary
@@ -53,8 +53,7 @@ def window_mixture(
     ----------
     k : components; or several numbers, as range(2, 9), of which the best is taken by `k_criterion`,
         "bic" or "icl". `previous_k`, if given and among them, stays unless another is clearly better
-        (`gmm_core.reduction.choice`). The outcome is that of the number taken. Of several, those
-        above the components that the blocks have in all are left out, if others remain.
+        (`gmm_core.reduction.choice`). The outcome is that of the number taken.
     strategy : how; or a preset's name ("default", "paper"), or a criterion's for a reduction by it
         that is not refined. Whatever it is, mean and covariance are the pooled ones (and the shares
         of levels; with categorical features the criterion must be "runnalls" or "jeffreys"), and neither
@@ -67,10 +66,9 @@ def window_mixture(
     own = pooled.as_type(kind_of(wanted).scatter_type)
     seed = seed_of(summary.key for summary in summaries)
     if isinstance(k, Iterable):
-        numbers = numbers_of(k)
         k = choose(
             own,
-            [one for one in numbers if one <= own.n_components] or numbers,
+            k,
             float(sum(summary.moments.weight for summary in summaries)),
             criterion=k_criterion,
             previous=previous_k,

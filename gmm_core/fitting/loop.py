@@ -91,9 +91,9 @@ def run(task: Task, parameters: Parameters) -> State:
 
 
 def go_on(task: Task, state: State) -> State:
-    """The loop from a state of the same rows, whose steps count; perhaps one that ended earlier."""
-    spent = len(state.trace) >= task.max_iter and state.complete
-    state = replace(state, status=FitStatus.STOPPED if spent else None)
+    """The loop from a state of the same rows, whose steps count: to its end, where it has none yet."""
+    if state.status is None and state.complete and len(state.trace) >= task.max_iter:
+        return replace(state, status=FitStatus.STOPPED)
     while state.status is None:
         state = _judged(task, *_onward(task, state))
     return state

@@ -15,10 +15,13 @@ import numpy as np
 
 from gmm_core.errors import BlockmixError
 from gmm_core.fitting.estep import Parameters
-from gmm_core.fitting.loop import State, Task, go_on, run
+from gmm_core.fitting.loop import FitStatus, State, Task, go_on, run
 from gmm_core.mixed.levels import tables_of
 from gmm_core.mixed.mixture import MixedMixture
 from gmm_core.mixture import Mixture
+from gmm_core.reduction.criteria import runnalls
+from gmm_core.reduction.greedy import groups_of, merges_by
+from gmm_core.reduction.pool import Pool
 from gmm_core.reduction.searches import reduce
 
 __all__ = ["narrow_start", "narrowed", "worth"]
@@ -31,54 +34,61 @@ _STEPS = 20
 
 def narrow_start(task: Task, wide: Parameters) -> Parameters:
     """Parameters of the task's k components, from those of more."""
-    more = len(wide.weights)
-    saved = _parameters_of(task, more) - _parameters_of(task, task.k)
-    return _merged(task, _sorted_out(replace(task, k=more), wide, saved).parameters, task.k)
-
-
-def _sorted_out(task: Task, parameters: Parameters, saved: int) -> State:
-    """EM from parameters until a step gains little beside what it costs not to save so many parameters."""
-    tol = max(task.tol, _LITTLE * saved / len(task.rows))
-    return run(replace(task, tol=tol, max_iter=min(task.max_iter, _STEPS), rule=None), parameters)
-
-
-def _merged(task: Task, parameters: Parameters, k: int) -> Parameters:
-    """The parameters (without background) with components merged until k are left."""
-    weights = parameters.weights / parameters.weights.sum()
-    every = Mixture(weights, parameters.means, parameters.covariances, task.kind.name)
-    if parameters.levels is None:
-        left = reduce(every, k)
-        return Parameters(left.weights, left.means, left.covariances)
-    tables = tables_of(parameters.levels, task.categories.sizes)
-    few = reduce(MixedMixture(every, tables), k)
-    levels = np.concatenate(few.level_probabilities, axis=1)
-    left = few.numeric
-    return Parameters(left.weights, left.means, left.covariances, levels=levels)
+    more = replace(task, k=len(wide.weights))
+    saved = _parameters_of(task, more.k) - _parameters_of(task, task.k)
+    return _merged(task, _sorted_out(more, wide, saved).parameters, task.k)
 
 
 def narrowed(task: Task, parameters: Parameters, fewest: int) -> State:
     """How EM ends with the task's components or, unless the rows justify so many, with the `fewest`.
 
     They do where the components that are more gain a nat for each of their parameters (Akaike 1974), when
-    EM has sorted the rows out with both numbers.
+    EM has sorted the rows out with both numbers. The steps of the number that is left count.
     """
     few = replace(task, k=fewest)
     saved = _parameters_of(task, task.k) - _parameters_of(task, fewest)
     wide = _sorted_out(task, parameters, saved)
     try:
         lean = _sorted_out(few, _merged(task, wide.parameters, fewest), saved)
+        if worth(few, lean) >= worth(task, wide):
+            return go_on(few, lean)
     except BlockmixError:  # components too flat to merge, or to go on with
-        return go_on(task, wide)
-    if worth(task, wide) > worth(few, lean):
-        return go_on(task, wide)
-    return go_on(few, lean)
+        pass
+    return go_on(task, wide)
 
 
 def worth(task: Task, state: State) -> float:
-    """The log-likelihood per row, less what its parameters gain where they fit noise; larger is better."""
-    return state.log_likelihood - _parameters_of(task, len(state.parameters.weights)) / len(
-        task.rows
+    """The log-likelihood per row, less a nat for each parameter; larger is better."""
+    return (
+        state.log_likelihood - _parameters_of(task, len(state.parameters.weights)) / task.rows.total
     )
+
+
+def _sorted_out(task: Task, parameters: Parameters, saved: int) -> State:
+    """EM from parameters until a step gains little beside what it costs not to save so many parameters.
+
+    Without a status, unless it is the end of EM as well.
+    """
+    little = _LITTLE * saved / task.rows.total
+    most = min(task.max_iter, _STEPS)
+    state = run(replace(task, tol=max(task.tol, little), max_iter=most, rule=None), parameters)
+    ended = state.status is FitStatus.CONVERGED and task.tol >= little and task.rule is None
+    return state if ended else replace(state, status=None)
+
+
+def _merged(task: Task, parameters: Parameters, k: int) -> Parameters:
+    """The parameters, without background, with components merged until k are left."""
+    weights = parameters.weights / parameters.weights.sum()
+    every = Mixture(weights, parameters.means, parameters.covariances, task.kind.name)
+    if parameters.levels is None:
+        # In numpy, however many: a fit is not the place to load the compiled search.
+        pool = Pool.of(every)
+        groups = groups_of(merges_by(pool, k, runnalls), len(pool))
+        left = pool.grouped(groups).mixture().as_type(task.kind.name)
+        return Parameters(left.weights, left.means, left.covariances)
+    few = reduce(MixedMixture(every, tables_of(parameters.levels, task.categories.sizes)), k)
+    levels, left = np.concatenate(few.level_probabilities, axis=1), few.numeric
+    return Parameters(left.weights, left.means, left.covariances, levels=levels)
 
 
 def _parameters_of(task: Task, k: int) -> int:

@@ -47,6 +47,7 @@ class Rows:
     incomplete : whether values may be missing (NaN).
     fence : (low, high), (d,) each in standardised units: beyond them rows are no place to start.
     within : (n,) where a row of one feature stands for several: their variance, in the caller's units.
+    unit : the caller's weight that is 1 here.
     """
 
     values: NDArray[Any]
@@ -56,6 +57,7 @@ class Rows:
     incomplete: bool = False
     fence: tuple[Array, Array] | None = None
     within: Array | None = None
+    unit: float = 1.0
 
     @classmethod
     def of(
@@ -93,7 +95,7 @@ class Rows:
         # The least of values is NaN when one of them is.
         incomplete = missing == "marginalise" and bool(np.isnan(values.min(initial=0)))
         inner = within_of(within, values, missing)
-        values, weight, inner = _that_count(values, weight, inner, incomplete)
+        values, weight, inner, unit = _that_count(values, weight, inner, incomplete)
         if len(values) < k:
             raise InvalidInput(
                 "fewer rows than components",
@@ -107,7 +109,7 @@ class Rows:
         shift, scale = standardisation(values, weight, added, incomplete)
         if inner is not None:
             scale = widened(scale, inner, weight)
-        rows = cls(values, weight, shift, scale, incomplete, within=inner)
+        rows = cls(values, weight, shift, scale, incomplete, within=inner, unit=unit)
         rows = rows.standardised(shift, scale, isotropic=isotropic)
         if incomplete:
             check_distinct(values, k, rows.shift)
@@ -125,6 +127,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def total(self) -> float:
+        """Weight of all rows, in the caller's units: as many rows of weight 1 count as much."""
+        return len(self) * self.unit
 
     @property
     def n_features(self) -> int:
@@ -240,16 +247,20 @@ class Rows:
 
 def _that_count(
     values: NDArray[Any], weight: Array | None, within: Array | None, incomplete: bool
-) -> tuple[NDArray[Any], Array | None, Array | None]:
-    """Without rows of weight 0, or without any value; the weights' mean made 1."""
+) -> tuple[NDArray[Any], Array | None, Array | None, float]:
+    """Without rows of weight 0, or without any value; the weights' mean made 1, and what it was."""
     counts = np.ones(len(values), dtype=np.bool_) if weight is None else weight > 0
     if incomplete:
         counts &= ~np.isnan(values).all(axis=1)
     if not counts.all():
         values, weight = values[counts], None if weight is None else weight[counts]
         within = None if within is None else within[counts]
+    unit = 1.0
     if weight is not None and len(weight):
         weight.flags.writeable = True  # it is no one else's: `as_weights` copies
-        weight /= weight.max()  # or the sum may be no number
-        weight /= weight.mean()
-    return values, weight, within
+        largest = float(weight.max())
+        weight /= largest  # or the sum may be no number
+        mean = float(weight.mean())
+        weight /= mean
+        unit = largest * mean
+    return values, weight, within, unit

@@ -28,9 +28,10 @@ _SAMPLE = 16_384  # rows at least
 _SAMPLE_PER_VALUE = 20  # rows per mean and deviation that a fit estimates
 _WORTH_SAMPLING = 4  # times fewer rows
 _FINER = 3.0  # times the tolerance to which EM goes on the sample: each step left costs more later
-_WIDER = 2  # times the components, from which a start is narrowed,
-_COMPARED, _PER_VALUE = 4_096, 5  # on so many rows, or so many per mean and deviation,
-_BEGUN, _PER_COMPONENT = 2, 64  # begun from times fewer; but where there are, so many a component
+_WIDER = 2  # times the components, from which a start is narrowed
+_NARROWED, _PER_VALUE = 4_096, 5  # rows on which that is done, or so many per mean and deviation
+_ENOUGH = 64  # rows a component, without which it is not done
+_BEGUN, _LEAST = 2, 64  # times fewer rows for k-means, but that many a component
 
 
 def best_of(starts: Iterable[S], attempt: Callable[[S], T], worth: Callable[[T], float]) -> T:
@@ -87,9 +88,14 @@ def ended(
     """How EM ends from parameters, or from nothing; with `fewest` components where more do not pay."""
     if fewest == task.k:
         return run(task, start if isinstance(start, Parameters) else cold(task, start, begin))
-    if isinstance(start, np.random.Generator):
-        start = cold(task, start, begin, wide=True)
-    return narrowed(task, start, fewest)
+    wide = start if isinstance(start, Parameters) else cold(task, start, begin, wide=True)
+    try:
+        return narrowed(task, wide, fewest)
+    except BlockmixError:  # more components than the rows can carry
+        if isinstance(start, Parameters):
+            raise
+        few = replace(task, k=fewest)
+        return run(few, cold(few, start, begin))
 
 
 def cold(
@@ -118,7 +124,7 @@ def _k_means(task: Task, rng: np.random.Generator, begin: Begin) -> Parameters:
 
 def _wide(task: Task, rng: np.random.Generator, begin: Begin) -> Parameters:
     """k-means on part of the rows, where there are enough: EM on all of them follows."""
-    size = max(len(task.rows) // _BEGUN, _PER_COMPONENT * task.k)
+    size = max(len(task.rows) // _BEGUN, _LEAST * task.k)
     if size >= len(task.rows):
         return _k_means(task, rng, begin)
     try:
@@ -130,11 +136,11 @@ def _wide(task: Task, rng: np.random.Generator, begin: Begin) -> Parameters:
 def _narrow(task: Task, rng: np.random.Generator, begin: Begin) -> Parameters:
     """k-means with more components on some of the rows, narrowed; with k where rows are too few for that.
 
-    And where there is one feature alone: on a line, k-means misses nothing that narrowing would find.
+    And with one feature: there it was as often worse as better.
     """
     k, many, d = _WIDER * task.k, len(task.rows), task.rows.n_features
-    size = max(_COMPARED, _PER_VALUE * k * (d + 1))
-    if task.k == 1 or d == 1 or min(many, size) < _PER_COMPONENT * k:
+    size = max(_NARROWED, _ENOUGH * k, _PER_VALUE * k * (d + 1))
+    if task.k == 1 or d == 1 or many < _ENOUGH * k:
         return _k_means(task, rng, begin)
     part = replace(task, rows=task.rows if many <= size else task.rows.sample(size, rng))
     try:

@@ -89,8 +89,8 @@ def fit_mixed(
     X : (n, d + q) the d numeric features, one at least, then the codes of the q categorical ones.
     levels : how many levels each categorical feature has; its codes are 0 to that less 1.
     n_components : k, at most the number of rows that differ in their numeric features.
-    smoothing : rows that each feature's levels share out evenly in a component of average weight, so
-        that no probability is 0.
+    smoothing : rows that each feature's levels share out evenly in a component of average weight (were
+        there `fewest`), so that no probability is 0.
     start : a mixture to start from, as the first of the `n_init` starts.
 
     The others are those of `gmm_core.em.fit`. Values must be there, and there is no background.
@@ -114,12 +114,13 @@ def fit_mixed(
         raise InvalidInput("max_iter", got=max_iter, bound="1 or more")
     kind, k = kind_of(covariance_type), n_components
     rows, added, sizes = _rows(X, levels, sample_weight, reg_covar, k, isotropic=kind.isotropic)
-    categories = Categories(sizes, smoothing_share(smoothing, k, len(rows)))
+    fewest = fewest_of(fewest, k)
+    categories = Categories(sizes, smoothing_share(smoothing, fewest, len(rows)))
     numeric = kernel_of(kernel, rows, k, n_init, max_iter)
     chosen = categorical(numeric, categories)
     task = Task(rows, k, kind, added, tol, max_iter, chosen, categories=categories)
     first = None if start is None else _warm(task, start)
-    best = _best(task, n_init, seed, first, fewest_of(fewest, k))
+    best = _best(task, n_init, seed, first, fewest)
     # A density per standardised unit becomes one per unit of the caller by the size of that unit.
     volume = rows.log_volume
     return MixedFitResult(

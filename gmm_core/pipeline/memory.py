@@ -63,7 +63,7 @@ class LocalEngine:
             to_matrix(
                 stream.feature_list, {name: frame[name].to_numpy() for name in stream.features}
             ),
-            **stream.mixture.of_a_block,
+            **stream.of_a_block,
             input_digest=digest,
             fit_fingerprint=stream.fit_fingerprint,
         )

@@ -185,10 +185,21 @@ class Stream(Frozen):
         return _digest({"features": features, "gates": gates})
 
     @property
+    def of_a_block(self) -> dict[str, Any]:
+        """What `fit_block` is told, by its names.
+
+        A block keeps as many components as the widest window of it alone may be declared to have.
+        """
+        fixed, chosen = self.mixture.block_k is not None, self.window.k
+        needed = max(self.mixture.k, chosen.maximum if chosen else 1)
+        return {**self.mixture.of_a_block, "fewest": None if fixed else needed}
+
+    @property
     def fit_fingerprint(self) -> str:
         """Hash of all that decides a block mixture besides the rows."""
         return _digest(
             {
+                "fewest": self.of_a_block["fewest"],
                 "mixture": {
                     # What is off says nothing: blocks stay fitted when there is another option.
                     name: value

@@ -11,13 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gmm_core.components import Components
 from gmm_core.reduction import compiled
 from gmm_core.reduction.criteria import CRITERIA, Criterion
 from gmm_core.reduction.pool import Pool
 
-__all__ = ["MANY", "greedy", "groups_of", "merges_by"]
+__all__ = ["greedy", "groups_of", "many", "merges_by"]
 
-MANY = 64  # components: for fewer, a task that merges once would wait a second for compiled code
+_MANY = 500  # numbers in means: for fewer, a task that merges once would wait a second for compiled code
 Pairs = NDArray[np.int64]
 
 
@@ -27,9 +28,14 @@ def greedy(pool: Pool, k: int, criterion: str) -> Pairs:
     The pool stays as it is. Compiled where the criterion is, and the pool not small; to rounding that is
     the same.
     """
-    if len(pool) >= MANY and compiled.serves(pool, criterion, CRITERIA[criterion]):
+    if many(pool) and compiled.serves(pool, criterion, CRITERIA[criterion]):
         return compiled.merges(pool, k, criterion)
     return merges_by(pool, k, CRITERIA[criterion])
+
+
+def many(mixture: Pool | Components) -> bool:
+    """Whether components are so many, of so many features, that compiled code pays."""
+    return mixture.means.size >= _MANY
 
 
 def merges_by(pool: Pool, k: int, criterion: Criterion) -> Pairs:

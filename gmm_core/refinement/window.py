@@ -10,8 +10,8 @@ from typing import TypeVar, cast
 import numpy as np
 
 from gmm_core.errors import InvalidInput
-from gmm_core.mixed.mixture import AnyMixture
-from gmm_core.reduction.greedy import MANY
+from gmm_core.mixed.mixture import AnyMixture, numeric_part
+from gmm_core.reduction.greedy import many
 from gmm_core.refinement.exact import with_unit_moments
 from gmm_core.refinement.guard import Guard
 from gmm_core.refinement.hard import harden
@@ -76,7 +76,7 @@ def _refined(
 ) -> M:
     units = Units.of(pooled)
     every, former = units.into(pooled), units.into(reduced)
-    compiled = pooled.n_components >= MANY and compiles()
+    compiled = many(numeric_part(pooled)) and compiles()
     whole = replace(every.parts(), compiled=compiled)
     streams = rng.spawn(2)
     points = None

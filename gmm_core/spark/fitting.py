@@ -139,7 +139,7 @@ def _whole(
 def _in_shards(stream: Stream, landed: LandedRows, task: dict[str, Any], size: int) -> BlockSummary:
     features, shards = stream.feature_list, max(1, math.ceil(landed.count / size))
     dealt = landed.mapInArrow(deal(features, shards), DEALT).repartitionById(shards, SHARD)
-    # All of them: what they are merged to is many rows' worth.
+    # With all components: shards are large, and what is joined is reduced in any case.
     settings = {**task, "any_order": False, "fewest": None}
     passes = 0 if stream.categorical_features or shards == 1 else stream.mixture.exact_passes
     if passes:  # what the last digits of a shard's fit would say, all rows will say anyway
@@ -173,7 +173,7 @@ def _task(stream: Stream, key: str, digest: str) -> dict[str, Any]:
         "stream": stream.name,
         "key": key,
         "features": [feature.to_dict() for feature in stream.feature_list],
-        **stream.mixture.of_a_block,
+        **stream.of_a_block,
         "input_digest": digest,
         "fit_fingerprint": stream.fit_fingerprint,
     }

@@ -94,7 +94,9 @@ def test_components_far_apart_need_one_step_less(kind, monkeypatch):
 def test_going_on_is_as_never_having_stopped(kind):
     task, state = started(5, kind, tol=0.0, most=2)
     longer = loop.replace(task, max_iter=5)
-    at_once, in_two = loop.run(longer, state.parameters), loop.go_on(longer, state)
+    assert loop.go_on(longer, state) is state  # its end
+    further = loop.replace(state, status=None)
+    at_once, in_two = loop.run(longer, state.parameters), loop.go_on(longer, further)
     assert len(in_two.trace) == 5
     assert in_two.trace[2:] == at_once.trace[:3]
     assert in_two.status is loop.FitStatus.STOPPED

@@ -29,7 +29,7 @@ def sizes(monkeypatch):
     monkeypatch.setattr("gmm_core.fitting.starts._SAMPLE", 200)
     monkeypatch.setattr("gmm_core.fitting.starts._SAMPLE_PER_VALUE", 1)
     # Fewer rows than any start is narrowed on: every sample drawn is that of the start.
-    monkeypatch.setattr("gmm_core.fitting.starts._PER_COMPONENT", 10_000)
+    monkeypatch.setattr("gmm_core.fitting.starts._ENOUGH", 10_000)
     monkeypatch.setattr(Rows, "sample", counted)
     return drawn
 

@@ -13,7 +13,6 @@ from mixtures import (
     mapped,
     permuted,
     random_mixture,
-    random_summary,
     seeds,
 )
 
@@ -251,13 +250,6 @@ def test_the_windowed_estimator_chooses_for_the_blocks_that_are_there():
     assert model.summaries_[0].mixture.n_components == 6  # 12, did the rows justify them
     model.set_params(n_components=4)
     assert model.partial_fit(five.sample(400, seed=4)).n_components_ == 4
-
-
-def test_a_window_chooses_among_the_numbers_that_its_blocks_have():
-    block = random_summary(3, k=2)
-    assert window_mixture([block], range(1, 6)).n_components <= 2
-    with pytest.raises(InvalidInput, match="components to reduce to"):
-        window_mixture([block], range(3, 6))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ def test_a_window_merged_again_chooses_the_same():
 
 def test_a_range_and_a_number_are_different_windows():
     assert declared(k=RANGE).window_fingerprint != declared().window_fingerprint
-    assert declared(k=RANGE).fit_fingerprint == declared().fit_fingerprint
+    assert declared(k=RANGE | {"maximum": 2}).fit_fingerprint == declared().fit_fingerprint
+    assert declared(k=RANGE).fit_fingerprint != declared().fit_fingerprint  # blocks must have four
 
 
 def test_rows_that_blocks_keep_are_in_the_summary_alone():

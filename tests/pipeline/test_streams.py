@@ -207,10 +207,25 @@ def test_a_key_is_a_day(key):
         parse_key(key)
 
 
-def test_a_block_has_k_components_or_twice_as_many_unless_it_is_said():
-    plain, said = (
-        Stream.model_validate(declaration(mixture=mixture)).mixture.of_a_block
-        for mixture in ({"k": 3}, {"k": 3, "block_k": 5})
+@pytest.mark.parametrize(
+    ("changes", "most", "fewest"),
+    [
+        ({}, 6, 3),
+        ({"mixture": {"k": 3, "block_k": 5}}, 5, None),
+        ({"window": {"blocks": 4, "k": {"minimum": 2, "maximum": 5}}}, 6, 5),
+        ({"window": {"blocks": 4, "k": {"minimum": 1, "maximum": 2}}}, 6, 3),
+    ],
+)
+def test_a_block_has_as_many_components_as_a_window_of_it_alone_may_need(changes, most, fewest):
+    stream = Stream.model_validate(declaration(**changes))
+    assert (stream.of_a_block["k"], stream.of_a_block["fewest"]) == (most, fewest)
+
+
+def test_what_a_block_must_have_at_least_is_in_its_fingerprint():
+    one, same, other = (
+        Stream.model_validate(
+            declaration(window={"blocks": 4, "k": {"minimum": 1, "maximum": most}})
+        )
+        for most in (2, 3, 5)
     )
-    assert (plain["k"], plain["fewest"]) == (6, 3)
-    assert (said["k"], said["fewest"]) == (5, None)
+    assert one.fit_fingerprint == same.fit_fingerprint != other.fit_fingerprint

@@ -57,7 +57,8 @@ class MixtureSettings(Frozen):
     path: FitPath = Field(
         default="auto",
         description="how Spark fits a block: whole in one worker, in shards, or (one feature) by its "
-        "cells; auto: whole up to two million rows, then cells or shards",
+        "cells, the latter two with block_k or twice k components; auto: whole up to two million rows, "
+        "then cells or shards",
     )
     exact_passes: int = Field(
         default=8,
@@ -90,8 +91,7 @@ class MixtureSettings(Frozen):
         same = (
             "covariance_type", "regularisation", "restarts", "max_iterations", "tolerance", "seed", "coreset",
         )  # fmt: skip
-        numbers = {"k": self.block_components, "fewest": self.k if self.block_k is None else None}
-        return {**numbers, **{name: getattr(self, name) for name in same}}
+        return {"k": self.block_components, **{name: getattr(self, name) for name in same}}
 
 
 class KRange(Frozen):
