@@ -29,7 +29,7 @@ from gmm_core.kernels.elementary import exp2, log2
 from gmm_core.kernels.emit import VECTOR_BYTES
 from gmm_core.kernels.options import compiled, entry, making
 from gmm_core.kernels.shares import joint_diag, joint_full
-from gmm_core.kernels.tiles import bring, tile_rows
+from gmm_core.kernels.tiles import bring, tile_rows, vacant
 from gmm_core.kernels.vectors import add, clear, copy, load, maximum, splat, spread, store, sub
 
 __all__ = ["diag_answers", "full_answers"]
@@ -56,8 +56,8 @@ def full_answers(values, d, model, log_prob, component, shares):
     even = d + (d & 1)
     T = tile_rows(width, 8)
     turned, spare, scaling = _room(d, width, T)
-    centred, bias = np.zeros(T * width), np.zeros(even)
-    joint, told = np.empty(k * T), np.empty(3 * T)
+    centred, bias = vacant(T * width, values.dtype), np.zeros(even)
+    joint, told = vacant(k * T, values.dtype), vacant(3 * T, values.dtype)
     for first in range(0, n, T):
         _brought(values, first * d, d, width, scaling, T, turned, spare)
         for c in range(k):
@@ -75,8 +75,8 @@ def diag_answers(values, d, model, log_prob, component, shares):
     k, n, width = len(offsets), len(values) // d, len(means) // len(offsets)
     T = tile_rows(width, 8)
     turned, spare, scaling = _room(d, width, T)
-    centred, bias = np.zeros(T * width), np.zeros(d)
-    joint, told = np.empty(k * T), np.empty(3 * T)
+    centred, bias = vacant(T * width, values.dtype), np.zeros(d)
+    joint, told = vacant(k * T, values.dtype), vacant(3 * T, values.dtype)
     for first in range(0, n, T):
         _brought(values, first * d, d, width, scaling, T, turned, spare)
         for c in range(k):
@@ -93,7 +93,7 @@ def _room(d, width, T):
     shift, inverse, ones = np.zeros(width), np.zeros(width), np.zeros(width)
     inverse[:d] = 1
     ones[d] = 1
-    return np.empty(T * width), np.empty(T * d + width), (shift, inverse, ones)
+    return vacant(T * width, shift.dtype), np.empty(T * d + width), (shift, inverse, ones)
 
 
 @compiled

@@ -26,14 +26,15 @@ import math
 import numpy as np
 
 from gmm_core.kernels.eights import LANES, load8, minimum8, splat8, spread8, store8
+from gmm_core.kernels.elementary import exponent, mantissa
 from gmm_core.kernels.options import compiled, inlined
-from gmm_core.kernels.vectors import add, div, exponent, fma, mantissa, maximum, mul, sub
+from gmm_core.kernels.vectors import add, div, fma, maximum, mul, sub
 
 __all__ = ["GONE", "bounds", "box_rows", "draw", "width_of"]
 
 GONE = np.iinfo(np.int64).max  # the birth of what has been merged away, or never was
 _OUTSIDE = 1e140  # where the box of nothing is: too far from all
-_EXPONENT_OF_TWO = 2.0**52 + 1024  # as `vectors.exponent` has it
+_EXPONENT_OF_TWO = 2.0**52 + 1024  # as `elementary.exponent` has it
 _HIGHEST = 1e300  # bound: infinity says that a tile was visited
 # Rounding must not bring a bound above a cost: a little less than half, and this share of the weight less.
 _HALF = 0.5 * (1 - 1e-6)

@@ -1,6 +1,6 @@
-"""Eight float64 at once, for compiled code: a cache line, two or four registers, as the processor has it.
+"""Eight numbers at once, for compiled code: if float64, a cache line, and as many registers as it takes.
 
-They are two `vectors`, whose operations serve these as well. None checks an index: callers allocate what
+The operations of `vectors` serve these as well. None checks an index: callers allocate what
 they touch.
 """
 
@@ -15,14 +15,15 @@ from numba.extending import intrinsic
 
 from gmm_core.kernels.elementary import log2
 from gmm_core.kernels.emit import pointer_to, repeat
-from gmm_core.kernels.vectors import load2, splat2, spread2, store
+from gmm_core.kernels.vectors import loading, splatting, spreading, store
 
 __all__ = ["ALL", "LANES", "kept8", "load8", "logs", "minimum8", "splat8", "spread8", "store8"]
 
 LANES = 8
 ALL = 255  # what `lanes_above` says when all eight are
 
-load8, splat8, spread8, store8, logs = load2, splat2, spread2, store, log2
+load8, splat8, spread8 = (of(lambda _: LANES) for of in (loading, splatting, spreading))
+store8, logs = store, log2
 
 
 @intrinsic

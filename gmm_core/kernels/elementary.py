@@ -7,16 +7,15 @@ exponent and what is left needs no rounding.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
 from numba.extending import intrinsic
 
 from gmm_core.kernels.emit import fused, integers, larger
-from gmm_core.kernels.vectors import exponent_of, mantissa_of
 
-__all__ = ["exp2", "log2"]
+__all__ = ["exp2", "exponent", "log2", "mantissa"]
 
 _HALF_ROOT = math.sqrt(0.5)
 # (2^r - 1) / r on |r| <= 1/2 as a polynomial through Chebyshev's nodes but for 0, lowest power first, from
@@ -46,6 +45,41 @@ _EXP_32 = (
 # Coefficients of log2 m = s (c_0 + c_1 s^2 + c_2 s^4 + ...), s = (m - 1) / (m + 1): twice artanh s in bits.
 _LOG = tuple(2 / math.log(2) / (2 * n + 1) for n in range(11))
 _LOG_32 = _LOG[:5]
+
+
+def exponent_of(builder: Any, x: Any) -> Any:
+    """Biased exponent of positive lanes, plus 2**52 (float32: 2**23)."""
+    kind, wide = integers(x.type), x.type.element == ir.DoubleType()
+    shifted = builder.lshr(builder.bitcast(x, kind), _all(kind, 52 if wide else 23))
+    lifted = builder.or_(shifted, _all(kind, 0x433 << 52 if wide else 0x96 << 23))
+    return builder.bitcast(lifted, x.type)
+
+
+def mantissa_of(builder: Any, x: Any) -> Any:
+    """Lanes divided by the power of two that brings them to [1, 2)."""
+    kind, wide = integers(x.type), x.type.element == ir.DoubleType()
+    kept = builder.and_(builder.bitcast(x, kind), _all(kind, (1 << (52 if wide else 23)) - 1))
+    return builder.bitcast(
+        builder.or_(kept, _all(kind, 0x3FF << 52 if wide else 0x7F << 23)), x.type
+    )
+
+
+def _all(kind: Any, value: int) -> Any:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def _emitted(emit: Callable[[Any, Any], Any]) -> Any:
+    def typed(typing: Any, vector: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return emit(builder, args[0])
+
+        return vector(vector), code
+
+    return intrinsic(typed)
+
+
+exponent, mantissa = _emitted(exponent_of), _emitted(mantissa_of)
+"""`exponent_of` and `mantissa_of`, for compiled code."""
 
 
 @intrinsic

@@ -2,8 +2,8 @@
 
 numba turns a scalar loop into vector instructions only where LLVM sees that it may, and then seldom
 keeps a block of partial sums in registers. With a vector as a type of its own the inner loops say
-exactly what is kept where. On machines with other vector lengths LLVM splits or joins these;
-nothing here is bound to one processor.
+exactly what is kept where. A vector is as long as the machine's registers; LLVM would also split or
+join others, so nothing here is bound to one processor.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import models, register_model
 
+from gmm_core.kernels.processor import vector_bytes
+
 __all__ = [
+    "BLOCK_BYTES",
     "I64",
     "VECTOR_BYTES",
     "Vector",
@@ -29,33 +32,34 @@ __all__ = [
     "write",
 ]
 
-VECTOR_BYTES = 32
+VECTOR_BYTES = vector_bytes()
+BLOCK_BYTES = 32
+"""Of a row, of those that are turned at once. Rows seldom fill longer ones, which also take more steps."""
 I64 = ir.IntType(64)
 
 
 class Vector(types.Type):  # type: ignore[misc]
-    """The numba type of 32 bytes of `element` (float64 or float32), or of as many times 32.
+    """The numba type of `count` numbers of `element` (float64 or float32).
 
     What a loop does to several vectors alike is one operation on a longer one, which LLVM splits: code
     with fewer operations takes less time to compile.
     """
 
-    def __init__(self, element: Any, times: int = 1) -> None:
-        self.element, self.times = element, times
-        self.count = times * VECTOR_BYTES * 8 // element.bitwidth
-        super().__init__(name=f"Vector({element}, {times})")
+    def __init__(self, element: Any, count: int) -> None:
+        self.element, self.count = element, count
+        super().__init__(name=f"Vector({element}, {count})")
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, fe_type: Vector) -> None:
-        super().__init__(manager, fe_type, vector_of(fe_type.element, fe_type.times))
+        super().__init__(manager, fe_type, vector_of(fe_type.element, fe_type.count))
 
 
-def vector_of(element: Any, times: int = 1) -> Any:
-    """The LLVM type of a vector of `element`."""
+def vector_of(element: Any, count: int) -> Any:
+    """The LLVM type of a vector of `count` numbers of `element`."""
     scalar = ir.DoubleType() if element.bitwidth == 64 else ir.FloatType()
-    return ir.VectorType(scalar, times * VECTOR_BYTES * 8 // element.bitwidth)
+    return ir.VectorType(scalar, count)
 
 
 def pointer_to(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:

@@ -20,14 +20,13 @@ import math
 import numpy as np
 
 from gmm_core.kernels.eights import ALL, LANES, load8, logs, splat8, spread8, store8
+from gmm_core.kernels.elementary import exponent, mantissa
 from gmm_core.kernels.options import compiled, inlined, making
 from gmm_core.kernels.vectors import (
     add,
     div,
-    exponent,
     fma,
     lanes_above,
-    mantissa,
     maximum,
     mul,
     sub,
@@ -36,7 +35,7 @@ from gmm_core.kernels.vectors import (
 __all__ = ["cost_of_tile", "pack", "put", "scratch_size", "take", "tile_rows"]
 
 _HALF_BIT = 0.5 * math.log(2)  # logarithms are taken in bits
-_EXPONENT_OF_TWO = 2.0**52 + 1024  # as `vectors.exponent` has it
+_EXPONENT_OF_TWO = 2.0**52 + 1024  # as `elementary.exponent` has it
 _TINY = 1e-75  # least pivot: what rounding took from a singular matrix; four of them multiplied are normal
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gmm_core.kernels.emit import VECTOR_BYTES
+from gmm_core.kernels.eights import LANES, load8, splat8
+from gmm_core.kernels.emit import BLOCK_BYTES, VECTOR_BYTES
 from gmm_core.kernels.options import compiled
 from gmm_core.kernels.turns import transpose_rows
 from gmm_core.kernels.vectors import (
@@ -23,6 +24,7 @@ from gmm_core.kernels.vectors import (
     load,
     load2,
     load4,
+    load_block,
     low,
     mul,
     ones_in,
@@ -69,18 +71,15 @@ _EVERY_PLACE = np.uint64(0x0001000100010001)
 @compiled
 def select(share, first, count, limit, places):
     """Write the places of the shares above `limit`; returns how many."""
-    L = VECTOR_BYTES // share.itemsize
-    limits = splat(limit)
+    limits = splat8(limit)
     found, t = 0, 0
     while t < count:
-        bits = lanes_above(load(share, first + t), limits)
-        if L == 4:
-            bits |= lanes_above(load(share, first + t + 4), limits) << 4
+        bits = lanes_above(load8(share, first + t), limits)
         here = np.uint64(t) * _EVERY_PLACE
         put_four(places, found, _PLACES[2 * bits] + here)
         put_four(places, found + 4, _PLACES[2 * bits + 1] + here)
         found += ones_in(bits)
-        t = step_to(t + 8)
+        t = step_to(t + LANES)
     return found
 
 
@@ -110,15 +109,16 @@ def gather(rows, d, scaling, share, first, factor, chosen, means, at, T, part, y
         places[start + a] = 0
         part[a] = 0
     shift, inverse, ones = scaling
-    for j in range(0, len(shift), L):
-        less, times = load(shift, j), load(inverse, j)
-        plus = sub(load(ones, j), load(means, at + j))
+    side = BLOCK_BYTES // share.itemsize
+    for j in range(0, len(shift), side):
+        less, times = load_block(shift, j), load_block(inverse, j)
+        plus = sub(load_block(ones, j), load_block(means, at + j))
         column, a = base + j, 0
         while a < whole:
-            to, weight = j * T + a, load(part, a)
+            to, weight = j * T + a, load_block(part, a)
             here = start + a
             transpose_rows(y, z, to, T, source, places, here, d, column, less, times, plus, weight)
-            a = step_to(a + L)
+            a = step_to(a + side)
     return whole
 
 

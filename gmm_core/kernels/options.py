@@ -9,6 +9,8 @@ from typing import Any
 
 from numba import njit
 
+from gmm_core.kernels.emit import VECTOR_BYTES
+
 __all__ = ["compiled", "entry", "inlined", "making"]
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -22,10 +24,10 @@ counted, which takes a quarter of the time to compile. They must neither make an
 inlined = njit(inline="always", **_OPTIONS)
 """For parts of one compiled function that have a name of their own: compiled with it, once."""
 
-# numba finds machine code on disk by a function's name and the age of its file alone, but most of what
-# an entry is made of stands in other files.
+# numba finds machine code on disk by the processor, a function's name and the age of its file alone, but
+# most of what an entry is made of stands in other files.
 _SOURCES = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-_VERSION = hashlib.sha256(_SOURCES).hexdigest()[:8]
+_VERSION = hashlib.sha256(_SOURCES + bytes([VECTOR_BYTES])).hexdigest()[:8]
 
 
 def entry(function: Callable[..., Any]) -> Any:

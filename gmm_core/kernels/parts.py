@@ -2,7 +2,7 @@
 
 What a part's expected log-density under a component depends on are linear features of the part
 (`gmm_core.refinement.parts`): a component is one coefficient for each. So an E-step is a matrix product,
-and so is what the M-step sums up; here both are done while the features of 32 parts are in the cache.
+and so is what the M-step sums up; here both are done while the features of a tile of parts are in the cache.
 Elsewhere they are never all at once: a megabyte of new memory costs as much as a pass.
 
 All arrays are flat float64 unless said, of n parts in d features and k components.
@@ -24,8 +24,10 @@ from gmm_core.kernels.elementary import log2
 from gmm_core.kernels.emit import VECTOR_BYTES
 from gmm_core.kernels.options import compiled, entry
 from gmm_core.kernels.shares import share_out
+from gmm_core.kernels.tiles import vacant
 from gmm_core.kernels.vectors import (
     add,
+    clear,
     fma,
     load,
     mul,
@@ -40,8 +42,8 @@ from gmm_core.kernels.vectors import (
 __all__ = ["DENSITY", "NEAREST", "SHARE", "over_parts"]
 
 DENSITY, NEAREST, SHARE = 0, 1, 2
-_TILE = 32
 _L = VECTOR_BYTES // 8
+_TILE = 8 * _L
 _NOTHING = -1e300
 
 
@@ -60,9 +62,11 @@ def over_parts(
     numbers = 1 + d + (d * (d + 1) // 2 if full else d)
     q = numbers + len(levels) // n
     k = len(coefficients) // q
-    tile, joint, sums = np.empty(q * T), np.empty(k * T), np.zeros(k * q * _L)
-    weight, factor, ends = np.ones(T), np.empty(T), np.zeros(2 * _L)
-    tops, grounds = np.empty(T), np.empty(T)
+    kind = means.dtype
+    tile, joint, sums = vacant(q * T, kind), vacant(k * T, kind), vacant(k * q * _L, kind)
+    weight, factor, ends = np.ones(T), vacant(T, kind), np.zeros(2 * _L)
+    tops, grounds = vacant(T, kind), vacant(T, kind)
+    clear(sums, 0, len(sums))
     for first in range(0, n, T):
         count = min(T, n - first)
         _bring(full, d, first, count, means, tile)

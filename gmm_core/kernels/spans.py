@@ -3,7 +3,7 @@
 `full_span` and `diag_span` are what Python calls. They add to arrays of the caller, so that a span is
 free to be any part of the rows, on any thread. Their arguments:
 
-Below L is `lanes(dtype)`, w = `padded(d + 1, dtype)`, e = d rounded up to even, s = d + 1
+Below w = `padded(d + 1, dtype)`, e = d rounded up to even, s = d + 1
 rounded up to even. All arrays are flat and of the rows' dtype unless said. Log-densities are in bits.
 
 values : n d numbers, row after row.
@@ -50,6 +50,7 @@ from gmm_core.kernels.tiles import (
     list_components,
     supply,
     tile_rows,
+    vacant,
     weigh,
 )
 from gmm_core.kernels.vectors import clear
@@ -74,12 +75,12 @@ def full_span(values, d, given, order, scaling, model, limit, common, moments, e
     most = width if width > size else size
     T = tile_rows(width, values.itemsize)
     B = _STACK * T if len(masks) == 0 else T
-    turned, spare = np.empty(B * width, kind), np.empty(B * d + width, kind)
-    share, factor, weight = np.empty(k * B, kind), np.empty(B, kind), np.empty(B, kind)
-    tops, grounds = np.empty(T, kind), np.empty(T, kind)
-    y, z = np.empty(T * most, kind), np.empty(T * most, kind)
-    room = (np.empty(B + 16, np.uint16), np.empty(T + 16, kind), y, z)
-    sums, end_sums = np.empty(k * size * size * L, kind), np.empty(2 * L, kind)
+    turned, spare = vacant(B * width, kind), vacant(B * d + width, kind)
+    share, factor, weight = vacant(k * B, kind), vacant(B, kind), vacant(B, kind)
+    tops, grounds = vacant(T, kind), vacant(T, kind)
+    y, z = vacant(T * most, kind), vacant(T * most, kind)
+    room = (np.empty(B + 16, np.uint16), vacant(T + 16, kind), y, z)
+    sums, end_sums = vacant(k * size * size * L, kind), vacant(2 * L, kind)
     listed, m, seen = np.empty(k + 1, np.int64), k, np.int64(0)
     fill(weight, 1)
     for zeros in (y, z, room[1], sums, end_sums):
@@ -156,12 +157,12 @@ def diag_span(values, d, given, order, scaling, model, limit, common, moments, e
     L, kind = VECTOR_BYTES // values.itemsize, values.dtype
     k, width, n = len(offsets), len(scaling[0]), len(places) if len(masks) else len(values) // d
     T = tile_rows(width, values.itemsize)
-    turned, spare = np.empty(T * width, kind), np.empty(T * d + width, kind)
-    squares = np.empty(T * width, kind)
-    share, factor, weight = np.empty((k + 1) * T, kind), np.empty(T, kind), np.empty(T, kind)
-    tops, grounds = np.empty(T, kind), np.empty(T, kind)
-    sums = np.empty((k + 1) * (1 + 2 * (d + (d & 1))) * L, kind)
-    end_sums = np.empty(2 * L, kind)
+    turned, spare = vacant(T * width, kind), vacant(T * d + width, kind)
+    squares = vacant(T * width, kind)
+    share, factor, weight = vacant((k + 1) * T, kind), vacant(T, kind), vacant(T, kind)
+    tops, grounds = vacant(T, kind), vacant(T, kind)
+    sums = vacant((k + 1) * (1 + 2 * (d + (d & 1))) * L, kind)
+    end_sums = vacant(2 * L, kind)
     listed, m, seen = np.empty(k + 1, np.int64), k, np.int64(0)
     fill(weight, 1)
     for zeros in (squares, share, sums, end_sums):

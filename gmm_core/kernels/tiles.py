@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from gmm_core.kernels.emit import VECTOR_BYTES
-from gmm_core.kernels.options import compiled
+from gmm_core.kernels.emit import BLOCK_BYTES, VECTOR_BYTES
+from gmm_core.kernels.options import compiled, making
 from gmm_core.kernels.turns import prefetch_rows, transpose, transpose_at
-from gmm_core.kernels.vectors import clear, copy, load, place_at, step_to
+from gmm_core.kernels.vectors import clear, copy, load_block, place_at, step_to, to_line
 
 __all__ = [
     "APART",
@@ -21,11 +21,11 @@ __all__ = [
     "bring_any",
     "count_up",
     "fill",
-    "lanes",
     "list_components",
     "padded",
     "supply",
     "tile_rows",
+    "vacant",
     "weigh",
 ]
 
@@ -34,24 +34,30 @@ _MOST_ROWS = 224  # of a tile
 _CACHE = 32_768  # bytes of a tile's rows: the first-level cache of small processors
 _LINE = 64  # bytes that come from memory together
 SPARE, APART = -1, -2  # beside places in memory
-_AHEAD = 16  # rows from the time they are asked for until they are read
-
-
-def lanes(dtype: Any) -> int:
-    """Numbers in a vector."""
-    return VECTOR_BYTES // int(np.dtype(dtype).itemsize)
+_AHEAD = 48  # rows from the time they are asked for until they are read
 
 
 def padded(count: int, dtype: Any) -> int:
-    """`count` rounded up to whole vectors."""
-    return -(-count // lanes(dtype)) * lanes(dtype)
+    """`count` rounded up to whole blocks."""
+    side = BLOCK_BYTES // int(np.dtype(dtype).itemsize)
+    return -(-count // side) * side
 
 
 @compiled
 def tile_rows(width, itemsize):
-    """Rows of a tile: a multiple of 32, four vectors of float32."""
-    fit = _CACHE // (width * itemsize) // 32 * 32
-    return 32 if fit < 32 else _MOST_ROWS if fit > _MOST_ROWS else fit
+    """Rows of a tile, a multiple of four vectors."""
+    four = 4 * VECTOR_BYTES // itemsize
+    fit = _CACHE // (width * itemsize)
+    fit = _MOST_ROWS if fit > _MOST_ROWS else fit
+    return four if fit < four else fit // four * four
+
+
+@making
+def vacant(count, kind):
+    """An array that starts a cache line: of a vector that lies in two lines both are fetched."""
+    room = np.empty(count + _LINE, kind)
+    first = to_line(room)
+    return room[first : first + count]
 
 
 @compiled
@@ -71,10 +77,10 @@ def count_up(array):
 @compiled
 def bring(source, at, d, scaling, T, turned, into):
     """T rows from `source[at]` on, standardised and turned, followed by 1, to `turned[into]` on."""
-    L = VECTOR_BYTES // source.itemsize
+    L = BLOCK_BYTES // source.itemsize
     shift, inverse, ones = scaling
     for j in range(0, len(shift), L):
-        less, times, plus = load(shift, j), load(inverse, j), load(ones, j)
+        less, times, plus = load_block(shift, j), load_block(inverse, j), load_block(ones, j)
         t, to = 0, at + j
         while t < T:
             transpose(turned, into + j * T + t, T, source, to, d, less, times, plus)
@@ -86,7 +92,7 @@ def bring(source, at, d, scaling, T, turned, into):
 def bring_any(rows, d, scaling, T, turned, into):
     """As `bring`, T of the `rows` (source, base, order), which are at `source[base]` or, where there is
     an order, are those of these numbers."""
-    L = VECTOR_BYTES // turned.itemsize
+    L = BLOCK_BYTES // turned.itemsize
     source, base, order = rows
     if len(order) == 0:
         bring(source, base, d, scaling, T, turned, into)
@@ -102,9 +108,9 @@ def bring_any(rows, d, scaling, T, turned, into):
         for j in range(0, len(shift), L):
             to, less, times, plus = (
                 into + j * T + t,
-                load(shift, j),
-                load(inverse, j),
-                load(ones, j),
+                load_block(shift, j),
+                load_block(inverse, j),
+                load_block(ones, j),
             )
             transpose_at(turned, to, T, source, order, t, d, j, less, times, plus)
         t = step_to(t + L)

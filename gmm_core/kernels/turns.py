@@ -9,7 +9,16 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from gmm_core.kernels.emit import I64, fused, pointer_to, read, shuffle, vector_of, write
+from gmm_core.kernels.emit import (
+    BLOCK_BYTES,
+    I64,
+    fused,
+    pointer_to,
+    read,
+    shuffle,
+    vector_of,
+    write,
+)
 
 __all__ = ["prefetch_rows", "transpose", "transpose_at", "transpose_rows"]
 
@@ -34,7 +43,7 @@ def transpose(
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         target_, to_, step_, source_, at_, stride_, *scaling = args
-        vector = vector_of(source.dtype)
+        vector = _part_of_row(source.dtype)
         first = pointer_to(context, builder, signature.args[3], source_, at_)
         rows = []
         for r in range(vector.count):
@@ -122,11 +131,11 @@ def transpose_rows(
 
 @intrinsic
 def prefetch_rows(typing: Any, source: Any, places: Any, at: Any, stride: Any, first: Any) -> Any:
-    """Ask for the cache lines in which a vector's worth of rows at places have column `first`.
+    """Ask for the cache lines in which a block's rows at places have column `first`.
 
     Rows in an order of their own are where no processor expects them.
     """
-    count = vector_of(source.dtype).count
+    count = _part_of_row(source.dtype).count
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -162,11 +171,15 @@ def _places(
         yield pointer_to(context, builder, of, source, builder.add(row, first))
 
 
+def _part_of_row(element: Any) -> Any:
+    return vector_of(element, BLOCK_BYTES * 8 // element.bitwidth)
+
+
 def _columns_at(
     context: Any, builder: Any, element: Any, where: list[Any], scaling: list[Any]
 ) -> list[Any]:
     """The next rows at places, `where` as `_places` takes it, scaled and turned."""
-    vector = vector_of(element)
+    vector = _part_of_row(element)
     rows = _places(vector.count, context, builder, *where)
     return _columns(
         builder, [_scaled(builder, read(builder, row, vector), *scaling) for row in rows]

@@ -10,10 +10,11 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from gmm_core.kernels.emit import (
+    BLOCK_BYTES,
     I64,
+    VECTOR_BYTES,
     Vector,
     fused,
-    integers,
     larger,
     pointer_to,
     read,
@@ -28,8 +29,6 @@ __all__ = [
     "clear",
     "copy",
     "div",
-    "exponent",
-    "exponent_of",
     "fma",
     "high",
     "join4",
@@ -37,9 +36,9 @@ __all__ = [
     "load",
     "load2",
     "load4",
+    "load_block",
+    "loading",
     "low",
-    "mantissa",
-    "mantissa_of",
     "maximum",
     "mul",
     "ones_in",
@@ -49,29 +48,41 @@ __all__ = [
     "splat",
     "splat2",
     "splat4",
+    "splatting",
     "spread",
-    "spread2",
     "spread4",
+    "spreading",
     "step_to",
     "store",
     "sub",
+    "to_line",
     "total",
 ]
 
 
-def _loading(times: int) -> Any:
+def _in_bytes(size: int) -> Callable[[Any], int]:
+    return lambda element: size * 8 // int(element.bitwidth)
+
+
+_SIZES = tuple(_in_bytes(times * VECTOR_BYTES) for times in (1, 2, 4))
+_of_block = _in_bytes(BLOCK_BYTES)
+
+
+def loading(count: Callable[[Any], int]) -> Any:
+    """A function that loads a vector, of so many numbers of an element."""
+
     def typed(typing: Any, array: Any, index: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             pointer = pointer_to(context, builder, signature.args[0], args[0], args[1])
-            return read(builder, pointer, vector_of(array.dtype, times))
+            return read(builder, pointer, vector_of(array.dtype, count(array.dtype)))
 
-        return Vector(array.dtype, times)(array, types.intp), code
+        return Vector(array.dtype, count(array.dtype))(array, types.intp), code
 
     return intrinsic(typed)
 
 
-load, load2, load4 = (_loading(times) for times in (1, 2, 4))
-"""The vector, or the two or four vectors, that start at `array[index]`."""
+load, load2, load4, load_block = (loading(count) for count in (*_SIZES, _of_block))
+"""The vector, or the two or four vectors, or the part of a block, that start at `array[index]`."""
 
 
 @intrinsic
@@ -85,32 +96,37 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
     return types.void(array, types.intp, vector), code
 
 
-def _spreading(times: int) -> Any:
+def spreading(count: Callable[[Any], int]) -> Any:
+    """As `loading`: a function that puts a number of an array into every lane."""
+
     def typed(typing: Any, array: Any, index: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             pointer = pointer_to(context, builder, signature.args[0], args[0], args[1])
-            return repeat(builder, vector_of(array.dtype, times), builder.load(pointer))
+            kind = vector_of(array.dtype, count(array.dtype))
+            return repeat(builder, kind, builder.load(pointer))
 
-        return Vector(array.dtype, times)(array, types.intp), code
+        return Vector(array.dtype, count(array.dtype))(array, types.intp), code
 
     return intrinsic(typed)
 
 
-spread, spread2, spread4 = (_spreading(times) for times in (1, 2, 4))
-"""`array[index]` in every lane of a vector, or of two or four."""
+spread, spread4 = (spreading(count) for count in _SIZES[::2])
+"""`array[index]` in every lane of a vector, or of four."""
 
 
-def _splatting(times: int) -> Any:
+def splatting(count: Callable[[Any], int]) -> Any:
+    """As `loading`: a function that puts a scalar into every lane."""
+
     def typed(typing: Any, scalar: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return repeat(builder, vector_of(scalar, times), args[0])
+            return repeat(builder, vector_of(scalar, count(scalar)), args[0])
 
-        return Vector(scalar, times)(scalar), code
+        return Vector(scalar, count(scalar))(scalar), code
 
     return intrinsic(typed)
 
 
-splat, splat2, splat4 = (_splatting(times) for times in (1, 2, 4))
+splat, splat2, splat4 = (splatting(count) for count in _SIZES)
 """`scalar` in every lane of a vector, or of two or four."""
 
 
@@ -124,7 +140,7 @@ def join4(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         second = shuffle(builder, args[2], args[3], lanes[: 2 * a.count])
         return shuffle(builder, first, second, lanes)
 
-    return Vector(a.element, 4)(a, b, c, d), code
+    return Vector(a.element, 4 * a.count)(a, b, c, d), code
 
 
 def _halving(upper: bool) -> Any:
@@ -135,7 +151,7 @@ def _halving(upper: bool) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return shuffle(builder, args[0], args[0], lanes)
 
-        return Vector(vector.element, vector.times // 2)(vector), code
+        return Vector(vector.element, half)(vector), code
 
     return intrinsic(typed)
 
@@ -204,41 +220,6 @@ def lanes_above(typing: Any, vector: Any, limit: Any) -> Any:
     return types.intp(vector, limit), code
 
 
-def exponent_of(builder: Any, x: Any) -> Any:
-    """Biased exponent of positive lanes, plus 2**52 (float32: 2**23)."""
-    kind, wide = integers(x.type), x.type.element == ir.DoubleType()
-    shifted = builder.lshr(builder.bitcast(x, kind), _all(kind, 52 if wide else 23))
-    lifted = builder.or_(shifted, _all(kind, 0x433 << 52 if wide else 0x96 << 23))
-    return builder.bitcast(lifted, x.type)
-
-
-def mantissa_of(builder: Any, x: Any) -> Any:
-    """Lanes divided by the power of two that brings them to [1, 2)."""
-    kind, wide = integers(x.type), x.type.element == ir.DoubleType()
-    kept = builder.and_(builder.bitcast(x, kind), _all(kind, (1 << (52 if wide else 23)) - 1))
-    return builder.bitcast(
-        builder.or_(kept, _all(kind, 0x3FF << 52 if wide else 0x7F << 23)), x.type
-    )
-
-
-def _all(kind: Any, value: int) -> Any:
-    return ir.Constant(kind, [value] * kind.count)
-
-
-def _emitted(emit: Callable[[Any, Any], Any]) -> Any:
-    def typed(typing: Any, vector: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return emit(builder, args[0])
-
-        return vector(vector), code
-
-    return intrinsic(typed)
-
-
-exponent, mantissa = _emitted(exponent_of), _emitted(mantissa_of)
-"""`exponent_of` and `mantissa_of`, for compiled code."""
-
-
 @intrinsic
 def copy(typing: Any, target: Any, to: Any, source: Any, at: Any, count: Any) -> Any:
     """`count` numbers from `source[at]` on to `target[to]` on, which is elsewhere."""
@@ -305,6 +286,19 @@ def scale_of(typing: Any, target: Any, to: Any, source: Any, at: Any, factors: A
 
     place = types.intp
     return types.void(target, place, source, place, factors, place), code
+
+
+@intrinsic
+def to_line(typing: Any, array: Any) -> Any:
+    """How many numbers stand before the first that starts a cache line of 64 bytes."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        start = builder.ptrtoint(pointer_to(context, builder, array, args[0], I64(0)), I64)
+        return builder.udiv(
+            builder.and_(builder.neg(start), I64(63)), I64(array.dtype.bitwidth // 8)
+        )
+
+    return types.intp(array), code
 
 
 @intrinsic

@@ -26,8 +26,8 @@ from gmm_core.fitting.estep import numpy_kernel
 from gmm_core.gaussian import kind_of
 from gmm_core.kernels import spans
 
-# Around a tile of 32, 224 and a stack of four tiles, and more than one stack.
-BORDERS = (1, 31, 32, 33, 223, 224, 225, 896, 897, 3000)
+# Around tiles of 32, 64, 192 and 224 and stacks of four tiles, and more than one stack.
+BORDERS = (1, 31, 32, 33, 65, 192, 193, 223, 224, 225, 768, 769, 896, 897, 3000)
 TYPES = (np.float64, np.float32)
 both_types = pytest.mark.parametrize("dtype", TYPES)
 every_kind = pytest.mark.parametrize("kind", KINDS)

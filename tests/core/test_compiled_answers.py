@@ -19,8 +19,8 @@ from gmm_core.health.scores import Scores
 from gmm_core.mixture import Mixture
 from gmm_core.model import DensityModel
 
-# Around a tile of 32 and of 224 rows, and more than a thread takes at a time.
-SIZES = (0, 1, 31, 32, 33, 223, 224, 225, 448, 8193)
+# Around tiles of 32, 192 and 224 rows, and more than a thread takes at a time.
+SIZES = (0, 1, 31, 32, 33, 193, 223, 224, 225, 448, 8193)
 EVERYTHING = 10**12  # rows: compiled code pays, however few are asked about
 
 
