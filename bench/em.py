@@ -23,7 +23,7 @@ _console = Console(width=110)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", default="", help="only cases whose name begins so")
-    parser.add_argument("--rounds", type=int, default=5, help="pairs of runs per case")
+    parser.add_argument("--rounds", type=int, default=9, help="pairs of runs per case")
     parser.add_argument("--no-whole", action="store_true", help="leave whole fits and costs out")
     given = parser.parse_args()
     cases = [case for case in CASES if case.name.startswith(given.case)]

@@ -66,6 +66,7 @@ def fused_multiply_adds() -> float:
     """Thousand millions a second, float64, that both cores reach on numbers in registers."""
     from numba import njit
 
+    from gmm_core.kernels.emit import VECTOR_BYTES
     from gmm_core.kernels.vectors import add, fma, splat, total
 
     @njit(nogil=True)
@@ -82,7 +83,7 @@ def fused_multiply_adds() -> float:
     with ThreadPoolExecutor(2) as pool:
         for _ in range(5):
             best = min(best, seconds(lambda: list(pool.map(many, [0.5] * 2, [n] * 2))))
-    return 2 * n * 10 * 4 / best / 1e9
+    return 2 * n * 10 * (VECTOR_BYTES // 8) / best / 1e9
 
 
 def _ours(
