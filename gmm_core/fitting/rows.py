@@ -131,7 +131,7 @@ class Rows:
     @property
     def total(self) -> float:
         """Weight of all rows, in the caller's units: as many rows of weight 1 count as much."""
-        return len(self) * self.unit
+        return max(len(self) * self.unit, float(np.finfo(np.float64).tiny))  # others divide by it
 
     @property
     def n_features(self) -> int:

@@ -207,6 +207,13 @@ def test_a_row_of_weight_8_counts_as_eight(seed):
     assert light.n_components == 2
 
 
+@pytest.mark.parametrize(("weight", "left"), [(5e-324, 2), (1e-200, 2), (1e300, 5)])
+def test_weights_may_be_as_small_and_large_as_numbers_are(weight, left):
+    X = random_rows(1, 200, 2, groups=4)
+    found = fit(X, 5, fewest=2, sample_weight=np.full(200, weight), n_init=2, reg_covar=1e-3)
+    assert found.mixture.n_components == left
+
+
 def test_the_best_of_several_starts_is_so_by_the_same_measure(monkeypatch):
     X = APART.sample(1_000, 2)
     ends = []
