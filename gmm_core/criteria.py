@@ -72,8 +72,8 @@ def free_parameters(mixture: AnyMixture) -> int:
     """
     numeric = numeric_part(mixture)
     k, d = numeric.n_components, numeric.n_features
-    levels = mixture.sizes if isinstance(mixture, MixedMixture) else ()
-    return k - 1 + k * d + numeric.kind.parameters(k, d) + k * sum(size - 1 for size in levels)
+    sizes = mixture.sizes if isinstance(mixture, MixedMixture) else ()
+    return numeric.kind.free_parameters(k, d, sizes)
 
 
 def _aic(result: FitResult, data: Data) -> float:

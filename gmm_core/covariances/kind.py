@@ -57,6 +57,12 @@ class CovarianceKind(ABC):
         """Free covariance parameters of the whole mixture, as information criteria count them."""
         return k * self.stored(d)
 
+    def free_parameters(self, k: int, d: int, sizes: Sequence[int] = ()) -> int:
+        """The numbers that a mixture of k components is free to have: weights less one, means, covariances,
+        and of categorical features of these sizes the probabilities but one of each."""
+        levels = sum(size - 1 for size in sizes)
+        return k - 1 + k * (d + levels) + self.parameters(k, d)
+
     @abstractmethod
     def asymmetry(self, covariances: Array) -> float:
         """Largest relative difference between a covariance and its transpose."""

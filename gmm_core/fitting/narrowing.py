@@ -93,6 +93,4 @@ def _merged(task: Task, parameters: Parameters, k: int) -> Parameters:
 
 def _parameters_of(task: Task, k: int) -> int:
     """Free parameters of k components."""
-    d = task.rows.n_features
-    levels = sum(size - 1 for size in task.categories.sizes)
-    return k - 1 + k * (d + levels) + task.kind.parameters(k, d)
+    return task.kind.free_parameters(k, task.rows.n_features, task.categories.sizes)

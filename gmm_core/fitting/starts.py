@@ -86,16 +86,16 @@ def ended(
     begin: Begin = cold_start,
 ) -> State:
     """How EM ends from parameters, or from nothing; with `fewest` components where more do not pay."""
-    if fewest == task.k:
-        return run(task, start if isinstance(start, Parameters) else cold(task, start, begin))
-    wide = start if isinstance(start, Parameters) else cold(task, start, begin, wide=True)
-    try:
-        return narrowed(task, wide, fewest)
-    except BlockmixError:  # more components than the rows can carry
-        if isinstance(start, Parameters):
-            raise
-        few = replace(task, k=fewest)
-        return run(few, cold(few, start, begin))
+    if isinstance(start, Parameters):
+        return run(task, start) if fewest == task.k else narrowed(task, start, fewest)
+    few = replace(task, k=fewest)
+    if fewest < task.k:
+        wide = cold(task, start, begin, wide=True)
+        try:
+            return narrowed(task, wide, fewest)
+        except BlockmixError:  # more components than the rows can carry
+            pass
+    return run(few, cold(few, start, begin))
 
 
 def cold(

@@ -133,9 +133,9 @@ def choose(
     if previous not in family or previous == best:
         return Choice(best, scores, False, family)
     d = numeric_part(own).n_features
-    numbers = 1 + d + wanted.parameters(2, d) - wanted.parameters(1, d)
-    levels = sum(size - 1 for size in own.sizes) if isinstance(own, MixedMixture) else 0
-    price = (numbers + levels) * np.log(rows)
+    sizes = own.sizes if isinstance(own, MixedMixture) else ()
+    one, two = (wanted.free_parameters(k, d, sizes) for k in (1, 2))
+    price = (two - one) * np.log(rows)
     kept = scores[previous] - scores[best] <= margin * price
     return Choice(previous if kept else best, scores, bool(kept), family)
 
